@@ -1,0 +1,2 @@
+// Package compose turns a recipient into a message: templates, MIME, headers.
+package compose
