@@ -1,0 +1,42 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"syscall"
+	"time"
+)
+
+// Dial connects from local (the zero value lets the system choose) to remote,
+// within timeout and until ctx ends. Any goroutine; it waits.
+func Dial(ctx context.Context, local netip.Addr, remote netip.AddrPort, timeout time.Duration) (net.Conn, error) {
+	if remote.Addr().Zone() != "" || local.Zone() != "" {
+		return nil, fmt.Errorf("dial %v: addresses with a zone cannot be used", remote)
+	}
+	// Keep-alive probes would be three system calls a connection; a connection
+	// here is idle for seconds at most, and every wait has a deadline.
+	d := net.Dialer{Timeout: timeout, KeepAlive: -1, FallbackDelay: -1}
+	if local.IsValid() && !local.IsUnspecified() {
+		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(local, 0))
+		d.Control = lateBind
+	}
+	return d.DialContext(ctx, "tcp", remote.String())
+}
+
+// Exhausted says whether a dial's error is about this machine's means, file
+// descriptors, ports or memory, rather than about the peer.
+func Exhausted(err error) bool {
+	for _, e := range [...]error{
+		syscall.EMFILE, syscall.ENFILE, // descriptors, of the process and of the system
+		syscall.EADDRNOTAVAIL, // no free local port
+		syscall.ENOBUFS, syscall.ENOMEM,
+	} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
