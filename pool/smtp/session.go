@@ -1,65 +1,293 @@
 package smtp
 
-// Config is what a session must know before the greeting.
-type Config struct {
-	// Hello is the name given in EHLO (RFC 5321 4.1.1.1).
-	Hello string
-	// TopGear is the highest gear allowed; GearAuto sets no limit.
-	TopGear Gear
-	// Window is the most messages that may be unanswered at once in the
-	// Chunking gear: 1 to MaxWindow.
-	Window int
-	// TLS says whether STARTTLS is used.
-	TLS TLSMode
-	// Secured: the transport is already protected (after STARTTLS the owner
-	// calls [Session.Secured] instead).
-	Secured bool
+// Session is one connection's dialogue. It keeps two cursors: what was written,
+// and which reply comes next; how far the first may run ahead of the second is
+// the gear. See the package comment for how an owner drives it.
+//
+// The owner's loop: after each Feed (or Secured, Quit, Lost) it takes Events,
+// then gives Room messages to Send, then takes Output and writes it.
+type Session struct {
+	cfg    Config
+	phase  phase
+	parser parser
+	out    output
+	events []Event
+
+	caps  Capabilities
+	sized bool // SIZE was offered, with or without a maximum
+	ready bool // Ready was reached
+	gone  bool // Failed was said
+
+	gear    Gear
+	window  int // messages that may be unanswered in Chunking; adapts
+	begun   int // transactions, for MAILMAX
+	flight  ring
+	pending int // octets of content in flight
+
+	// Replies that commands in the output ask for, that commands handed out
+	// ask for, and that came. One that was not asked for is out of step.
+	asked, awaited, answered uint64
+	// The number of the last message whose end is in the output, and of the
+	// last whose end was handed out: from there on it may have been received.
+	ended, written uint64
+
+	dirty    bool // the server may hold an open transaction: RSET first
+	drain    bool // the gear changed: nothing new before all is answered
+	quitting bool // nothing new, and QUIT when all is answered
+	doubt    bool // BDAT was not understood: replies may answer content
+	bdatTook bool // a BDAT was accepted in this session
+
+	scratch  []byte
+	lastText string
 }
 
-// TLSMode is the policy for STARTTLS (RFC 3207).
-type TLSMode uint8
+// phase is where the dialogue stands outside of transactions.
+type phase uint8
 
 const (
-	// TLSOpportunistic uses STARTTLS where it is offered.
-	TLSOpportunistic TLSMode = iota
-	TLSNone
-	// TLSRequire ends the session where STARTTLS is missing or refused.
-	TLSRequire
+	phaseGreeting phase = iota
+	phaseEhlo
+	phaseHelo
+	phaseStartTLS
+	phaseHandshake
+	phaseReady
+	phaseQuit
+	phaseClosed
 )
 
-// MaxWindow is the largest Config.Window.
-const MaxWindow = 128
+// phaseAwaits is the command whose reply a phase waits for; in phaseReady the
+// messages in flight say.
+var phaseAwaits = [...]Command{
+	phaseGreeting: Connect, phaseEhlo: Ehlo, phaseHelo: Helo, phaseStartTLS: StartTLS,
+	phaseHandshake: StartTLS, phaseReady: CommandUnset, phaseQuit: Quit, phaseClosed: CommandUnset,
+}
 
-// EventKind tells what an Event says.
-type EventKind uint8
+// maxPending bounds the content in flight, in octets: beyond it a window takes
+// no further message, so a stalled server cannot make its transport hold much.
+const maxPending = 1 << 20
 
-const (
-	EventUnset EventKind = iota
-	// Ready: greeting and EHLO are done; messages may be sent. Event.Gear and
-	// Event.Capabilities are set.
-	Ready
-	// Handshake: STARTTLS was accepted. The owner must start TLS on the
-	// connection, refuse bytes that arrived behind the reply, and call Secured.
-	Handshake
-	// Settled: a message has its fate: Event.Message and Event.Outcome.
-	Settled
-	// GearChanged: what the server showed made the session step down;
-	// Event.Gear is the new one, Event.Reason says why. To be remembered for the host.
-	GearChanged
-	// Failed: the session ended before or between messages for a reason that
-	// concerns the host: Event.Outcome holds Command, Reply, Err.
-	Failed
-	// Closed: the dialogue is over (QUIT answered, 421, or fatal); the owner
-	// closes the connection. Always the last event.
-	Closed
-)
+// New returns a session that waits for the greeting.
+func New(cfg Config) *Session {
+	s := &Session{cfg: cfg, asked: 1, awaited: 1}
+	if !helloOK(cfg.Hello) {
+		s.end(Outcome{Command: Connect, Err: ErrHello})
+	}
+	return s
+}
 
-// Event is something the owner must act upon, in order.
-type Event struct {
-	Kind         EventKind
-	Message      *Message
-	Outcome      Outcome
-	Gear         Gear
-	Reason       string
-	Capabilities Capabilities
+// Feed takes what the server sent, cut anywhere. The bytes are not kept.
+// Behind Closed they are ignored.
+func (s *Session) Feed(in []byte) {
+	for len(in) > 0 && s.phase != phaseClosed {
+		if s.phase == phaseHandshake {
+			// RFC 3207 5: what came in plain must not count as said under TLS.
+			s.end(Outcome{Command: StartTLS, Err: ErrInjected})
+			return
+		}
+		r, rest, done, err := s.parser.next(in)
+		if err != nil {
+			s.breach(err)
+			return
+		}
+		if !done {
+			return
+		}
+		in = rest
+		s.take(&r)
+	}
+}
+
+// Room is how many messages may be given to Send now.
+func (s *Session) Room() int {
+	if s.phase != phaseReady || s.quitting || s.drain {
+		return 0
+	}
+	room := 0
+	switch n := s.flight.count; s.gear {
+	case Chunking:
+		if s.pending < maxPending {
+			room = s.window - n
+		}
+	case Pipelining:
+		// The next group of commands goes with this message's content.
+		if n == 0 || n == 1 && s.flight.at(0).sent == End {
+			room = 1
+		}
+	case LockStep, GearAuto:
+		if n == 0 {
+			room = 1
+		}
+	}
+	if s.caps.MailMax > 0 {
+		room = min(room, s.caps.MailMax-s.begun)
+	}
+	return max(room, 0)
+}
+
+// Send gives the session a message. It answers with exactly one Settled event,
+// at once if the server cannot take the message or there is no Room. After
+// Closed, too: that event then comes behind Closed, and only a caller that
+// ignores Room sees it.
+func (s *Session) Send(m *Message) {
+	if s.Room() == 0 {
+		s.settle(m, Outcome{Fate: NotAttempted, Err: ErrNoRoom})
+		return
+	}
+	size, international, err := s.check(m)
+	if err != nil {
+		s.settle(m, Outcome{Fate: NotAttempted, Err: err})
+		return
+	}
+	s.begin(m, size, international)
+}
+
+// Quit ends the dialogue in order: no further messages, and QUIT once all in
+// flight are answered; at once when none is. Closed follows.
+func (s *Session) Quit() {
+	s.quitting = true
+	switch s.phase {
+	case phaseReady:
+		s.quitIfIdle()
+	case phaseHandshake:
+		s.end(Outcome{Command: StartTLS})
+	case phaseGreeting, phaseEhlo, phaseHelo, phaseStartTLS, phaseQuit, phaseClosed:
+		// In the phases before Ready, QUIT goes out when that would be reached.
+	}
+}
+
+// Lost tells that the connection is gone, or that the owner gives up on it, and
+// why: ErrTimeout (errors.Is) when the reply of Waiting did not come in time.
+// Every message in flight is settled, and Closed is the last event.
+func (s *Session) Lost(err error) {
+	if s.phase == phaseClosed {
+		return
+	}
+	if err == nil {
+		err = ErrLost
+	}
+	s.learnFromTimeout(err)
+	cmd, _ := s.Waiting()
+	s.end(Outcome{Command: cmd, Err: err})
+}
+
+// Secured tells that the TLS handshake is done. What the server said before is
+// forgotten, and EHLO is said again (RFC 3207 4.2).
+func (s *Session) Secured() {
+	if s.phase != phaseHandshake {
+		return
+	}
+	s.cfg.Secured = true
+	s.caps, s.sized = Capabilities{}, false
+	s.hello(phaseEhlo)
+}
+
+// Output appends what is to be written now to dst, as a gather list: commands
+// from the session's own memory, content by reference. It is valid until the
+// next call of any method but Events, Waiting, Room and the like that only
+// read.
+//
+// What was handed out counts as written: a message whose last byte is in it
+// becomes Uncertain, not NotAttempted, when the connection is lost before its
+// answer. So an owner calls Output only when it is about to write.
+func (s *Session) Output(dst [][]byte) [][]byte {
+	s.awaited, s.written = s.asked, s.ended
+	return s.out.appendTo(dst)
+}
+
+// Pending tells whether Output has anything to hand out.
+func (s *Session) Pending() bool { return !s.out.handed && len(s.out.buf)+len(s.out.segs) > 0 }
+
+// Events appends the events since the last call to dst, in order.
+func (s *Session) Events(dst []Event) []Event {
+	dst = append(dst, s.events...)
+	clear(s.events)
+	s.events = s.events[:0]
+	return dst
+}
+
+// Waiting is the command whose reply comes next, so that the owner can apply
+// its time-out (Timeouts.For); false when nothing is awaited: the session is
+// idle, or closed. While TLS is being negotiated it is StartTLS.
+func (s *Session) Waiting() (Command, bool) {
+	c := phaseAwaits[s.phase]
+	if s.phase == phaseReady && s.flight.count > 0 {
+		c = s.flight.at(0).await
+	}
+	return c, c != CommandUnset
+}
+
+// Replies counts the replies taken so far: when it moves, the time-out of
+// Waiting begins anew.
+func (s *Session) Replies() uint64 { return s.answered }
+
+// InFlight is how many messages have been taken and not settled.
+func (s *Session) InFlight() int { return s.flight.count }
+
+// Gear is the gear that the next message takes; GearAuto before Ready.
+func (s *Session) Gear() Gear { return s.gear }
+
+// Window is how many messages may be unanswered at once now.
+func (s *Session) Window() int { return s.window }
+
+// Capabilities is what the server offers; the zero value before Ready. It may be
+// read until the next Secured and never changes after Ready.
+func (s *Session) Capabilities() *Capabilities { return &s.caps }
+
+// Closed tells whether the dialogue is over.
+func (s *Session) Closed() bool { return s.phase == phaseClosed }
+
+// take acts upon one complete reply.
+func (s *Session) take(r *reply) {
+	asked := s.answered < s.awaited
+	if r.code == 421 && s.phase != phaseQuit {
+		s.serviceClosing(r, asked)
+		return
+	}
+	if !asked {
+		s.breach(ErrOutOfStep)
+		return
+	}
+	s.answered++
+	switch s.phase {
+	case phaseReady:
+		s.transactionReply(r)
+	case phaseQuit:
+		// Whatever the answer is, we are done.
+		s.end(Outcome{Command: Quit})
+	default:
+		s.openingReply(r)
+	}
+}
+
+// command appends a whole command line to the output.
+func (s *Session) command(line string) {
+	s.out.fresh()
+	s.out.text(line)
+	s.asked++
+}
+
+func (s *Session) quitIfIdle() {
+	if s.quitting && s.flight.count == 0 && s.phase == phaseReady {
+		s.quit()
+	}
+}
+
+func (s *Session) quit() {
+	s.phase = phaseQuit
+	s.command("QUIT\r\n")
+}
+
+// settle says what became of a message.
+func (s *Session) settle(m *Message, o Outcome) {
+	s.events = append(s.events, Event{Kind: Settled, Message: m, Outcome: o})
+}
+
+// keep makes a Reply that outlives the parser's memory. Servers repeat
+// themselves, so the last text is kept to be handed out again.
+func (s *Session) keep(r *reply) Reply {
+	s.scratch = appendClean(s.scratch[:0], r.text)
+	if string(s.scratch) != s.lastText { // does not allocate
+		s.lastText = string(s.scratch)
+	}
+	return Reply{Code: r.code, Enhanced: r.enhanced, Text: s.lastText}
 }
