@@ -88,8 +88,8 @@ func FormatSize(n int64) string {
 	return "0"
 }
 
-// Rate is Count events per Per. The zero Rate was not given; Count 0 with a Per
-// is no limit.
+// Rate is Count events per Per. The zero Rate was not given; "none" has an
+// infinite Count.
 type Rate struct {
 	Count float64       `json:"count"`
 	Per   time.Duration `json:"per"`
@@ -106,7 +106,7 @@ var rateUnits = map[string]time.Duration{
 // count is above 0 and at most a thousand million, the time from 1ms to 31d.
 func ParseRate(s string) (Rate, bool) {
 	if s == "none" {
-		return Rate{Per: time.Second}, true
+		return Rate{Count: math.Inf(1), Per: time.Second}, true
 	}
 	number, unit, found := strings.Cut(s, "/")
 	count, err := strconv.ParseFloat(strings.ReplaceAll(strings.TrimSpace(number), "_", ""), 64)
@@ -128,7 +128,7 @@ func (r Rate) String() string {
 	switch {
 	case r.Per == 0:
 		return ""
-	case r.Count == 0:
+	case math.IsInf(r.Count, 1):
 		return "none"
 	}
 	count := strconv.FormatFloat(r.Count, 'f', -1, 64)
@@ -145,7 +145,7 @@ func (r Rate) String() string {
 	return count + "/" + FormatDuration(r.Per)
 }
 
-// PerSecond is the rate as a number; 0 when there is no limit.
+// PerSecond is the rate as a number: 0 when not given, infinite without limit.
 func (r Rate) PerSecond() float64 {
 	if r.Per == 0 {
 		return 0

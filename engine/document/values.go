@@ -137,8 +137,8 @@ func (n *Node) Size(dst *int64, least, most int64) bool {
 	return true
 }
 
-// Rate is so many per time, such as 100/s, 5000/h or 10/30s; "none" is the Rate
-// whose Count is 0 and whose Per is one second.
+// Rate is so many per time, such as 100/s, 5000/h or 10/30s; "none" is a Rate
+// of infinitely many.
 func (n *Node) Rate(dst *Rate) bool {
 	var s string
 	if !n.Word(&s) {
