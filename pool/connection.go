@@ -1,0 +1,479 @@
+package pool
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/penstock-mail/penstock/pool/smtp"
+	"github.com/penstock-mail/penstock/pool/wire"
+)
+
+// Connection is one SMTP connection that became ready. The pointer is the same
+// in every call of Queue and Observer. Its accessors may be called from any
+// goroutine.
+type Connection struct {
+	// Peer belongs to the Observer: set in Opened, read in Settle and Closed,
+	// all of which run on the connection's event loop.
+	Peer any
+
+	lane   *Lane
+	to     *target
+	source int
+	gate   Gate
+	addr   netip.AddrPort
+	tls    string
+	opened time.Time
+	gear   atomic.Uint32
+	flying atomic.Int32 // len(flights)
+	// hungry mirrors hungryAt for the loop, which need not take the lock to know.
+	hungry atomic.Bool
+	// dismissed: the lane was closed, the host is no longer the lane's, or the
+	// place is wanted by others.
+	dismissed atomic.Bool
+
+	// Loop only, once enrolled.
+	session *smtp.Session
+	link    net.Conn // what is enrolled
+	wc      *wire.Conn
+	flights []flight
+	begun   int // messages sent
+	limit   int // the most messages; 0: none
+	// askedLimit is begun when limit was last asked for.
+	askedLimit int
+	replies    uint64 // session.Replies when last looked
+	answered   bool   // a message got an answer
+	quitting   bool
+	ended      bool
+	why        error
+	deadline   time.Time // of the awaited reply, or of being idle
+	idling     bool      // deadline is about being idle
+	grantAt    time.Time // when the gate may grant the next message; zero: no matter
+
+	// Under Site.mu.
+	hungryAt           int // index in Lane.hungry + 1; 0: not in it
+	idle               bool
+	idlePrev, idleNext *Connection
+	evicted            bool // counted in Site.evicting
+}
+
+// flight is a message that was sent and is not settled.
+type flight struct {
+	m  *smtp.Message
+	at time.Time
+}
+
+// Host is the server's name.
+func (c *Connection) Host() string { return c.to.Name }
+
+// Addr is the address connected to.
+func (c *Connection) Addr() netip.AddrPort { return c.addr }
+
+// Source is the name of the source connected from.
+func (c *Connection) Source() string { return c.lane.site.pool.opts.Sources[c.source].Name }
+
+// TLS is the protocol version, such as "TLS1.3"; empty: plain.
+func (c *Connection) TLS() string { return c.tls }
+
+// Opened is when it became ready.
+func (c *Connection) Opened() time.Time { return c.opened }
+
+// Gear is the gear it drives in now.
+func (c *Connection) Gear() smtp.Gear { return smtp.Gear(c.gear.Load()) }
+
+// Lane is the lane that it serves.
+func (c *Connection) Lane() *Lane { return c.lane }
+
+// bench is what one round of work needs and no connection keeps.
+type bench struct {
+	events   []smtp.Event
+	messages []*smtp.Message
+	pieces   [][]byte
+}
+
+var benches = sync.Pool{New: func() any { return new(bench) }}
+
+// OnOpen makes the connection known. It is wire.Handler's.
+func (c *Connection) OnOpen(wc *wire.Conn) {
+	c.wc = wc
+	c.link = nil
+	s := c.lane.site
+	s.mu.Lock()
+	c.lane.connecting--
+	c.to.state.connecting--
+	c.to.state.open++
+	c.to.state.ready()
+	c.lane.conns = append(c.lane.conns, c)
+	blocked := unblock(c.to.state)
+	s.mu.Unlock()
+	c.gear.Store(uint32(c.session.Gear()))
+	c.replies = c.session.Replies()
+	s.pool.opts.Observer.Opened(s, c)
+	c.work()
+	// The host has proven itself: now the rest of the connections.
+	c.lane.size(false)
+	for _, b := range blocked {
+		if b != c.lane {
+			b.size(false)
+		}
+	}
+}
+
+// OnBytes is wire.Handler's.
+func (c *Connection) OnBytes(_ *wire.Conn, b []byte) {
+	c.session.Feed(b)
+	c.work()
+}
+
+// OnWake comes when the queue has something, or when something was decided
+// about the connection. It is wire.Handler's.
+func (c *Connection) OnWake(*wire.Conn) {
+	c.granted()
+	c.work()
+	if c.quitting || c.ended {
+		c.lane.wakeOne() // it could not be used here
+	}
+}
+
+// OnTimer is wire.Handler's.
+func (c *Connection) OnTimer(*wire.Conn) {
+	now := c.now()
+	if !c.grantAt.IsZero() && !now.Before(c.grantAt) {
+		c.granted()
+	}
+	if !c.deadline.IsZero() && !now.Before(c.deadline) {
+		c.deadline = time.Time{}
+		if c.idling {
+			c.quit()
+		} else {
+			c.session.Lost(smtp.ErrTimeout)
+		}
+	}
+	c.work()
+}
+
+// OnClose settles what is left and makes room. It is wire.Handler's.
+func (c *Connection) OnClose(_ *wire.Conn, err error) {
+	if !c.ended {
+		if errors.Is(err, io.EOF) {
+			err = errClosedByPeer
+		}
+		c.session.Lost(err)
+		b := benches.Get().(*bench)
+		c.events(b, c.now())
+		benches.Put(b)
+	}
+	c.leave()
+}
+
+var errClosedByPeer = errors.New("server closed the connection")
+
+func (c *Connection) now() time.Time { return c.lane.site.pool.opts.Now() }
+
+// wake runs OnWake on the loop. Any goroutine.
+func (c *Connection) wake() { c.wc.Wake() }
+
+// work does one round: events, the next messages, what is to be written, the
+// next deadline.
+func (c *Connection) work() {
+	b := benches.Get().(*bench)
+	now := c.now()
+	c.events(b, now)
+	for !c.ended {
+		c.pull(b, now)
+		b.pieces = c.session.Output(b.pieces[:0])
+		if len(b.pieces) > 0 {
+			c.wc.Write(b.pieces)
+		}
+		clear(b.pieces)
+		// Send settles at once what the server cannot take, and Quit may end it.
+		if !c.events(b, now) {
+			break
+		}
+	}
+	benches.Put(b)
+	if !c.ended {
+		c.setTimer(now)
+	}
+}
+
+// events takes the session's events; true if there were any.
+func (c *Connection) events(b *bench, now time.Time) bool {
+	b.events = c.session.Events(b.events[:0])
+	for i := range b.events {
+		e := &b.events[i]
+		switch e.Kind {
+		case smtp.Settled:
+			c.settle(e, now)
+		case smtp.GearChanged:
+			c.gear.Store(uint32(e.Gear))
+			remember(&c.lane.site.pool.opts, c.to.Name, e)
+		case smtp.Failed, smtp.Closed:
+			if e.Outcome.Reply.Code != 0 || e.Outcome.Err != nil {
+				c.why = c.failure(&e.Outcome, now)
+			}
+			if e.Kind == smtp.Closed && !c.ended {
+				c.ended = true
+				c.wc.Close()
+			}
+		case smtp.EventUnset, smtp.Ready, smtp.Handshake:
+			// Before enrolment.
+		}
+	}
+	n := len(b.events)
+	clear(b.events)
+	return n > 0
+}
+
+func (c *Connection) failure(out *smtp.Outcome, now time.Time) *Failure {
+	return &Failure{
+		Host: c.to.Name, Addr: c.addr, Source: c.Source(), At: now,
+		Step: out.Command, Reply: out.Reply, Err: out.Err,
+	}
+}
+
+// settle hands a message's fate to the queue.
+func (c *Connection) settle(e *smtp.Event, now time.Time) {
+	i := slices.IndexFunc(c.flights, func(f flight) bool { return f.m == e.Message })
+	if i < 0 {
+		return // told already: the queue hears of each message once
+	}
+	took := now.Sub(c.flights[i].at)
+	c.flights = slices.Delete(c.flights, i, i+1)
+	c.flying.Store(int32(len(c.flights)))
+	if !c.answered && (e.Outcome.Fate == smtp.Delivered || e.Outcome.Fate == smtp.Refused) {
+		c.answered = true
+		c.lane.site.mu.Lock()
+		c.to.state.answered(c.source)
+		c.lane.site.mu.Unlock()
+	}
+	c.lane.queue.Settle(c, e.Message, &e.Outcome, took)
+}
+
+// finishing says whether the connection is to take nothing more.
+func (c *Connection) finishing() bool {
+	l := c.lane
+	if l.site.pool.draining.Load() {
+		return true
+	}
+	if c.begun-c.askedLimit >= limitEvery || c.askedLimit == 0 && c.limit == 0 {
+		c.askedLimit = max(c.begun, 1)
+		c.limit = c.gate.MessagesPerConnection()
+		if m := c.session.Capabilities().MailMax; m > 0 && (c.limit == 0 || m < c.limit) {
+			c.limit = m
+		}
+	}
+	return c.limit > 0 && c.begun >= c.limit
+}
+
+// limitEvery is how often, in messages, the limit is asked for: it may be
+// changed while sending, and asking costs.
+const limitEvery = 64
+
+// maxUnsent is how many octets may wait for the socket before no further
+// message is begun.
+const maxUnsent = 1 << 20
+
+// pull fills the window as far as gate and queue allow.
+func (c *Connection) pull(b *bench, now time.Time) {
+	if c.quitting || c.ended {
+		return
+	}
+	if c.finishing() || c.dismissed.Load() {
+		c.quit()
+		return
+	}
+	if c.hungry.Load() || !c.grantAt.IsZero() {
+		return // Wake or the timer comes first
+	}
+	l := c.lane
+	marked := false
+	for {
+		n := c.session.Room()
+		if c.limit > 0 {
+			n = min(n, c.limit-c.begun)
+		}
+		if n <= 0 || c.wc.Unsent() > maxUnsent {
+			break
+		}
+		granted, wait := c.gate.Grant(now, n)
+		got := 0
+		if granted > 0 {
+			b.messages = l.queue.Pull(b.messages[:0], c.session.Capabilities(), granted)
+			got = len(b.messages)
+			for _, m := range b.messages {
+				c.flights = append(c.flights, flight{m, now})
+				c.session.Send(m)
+			}
+			clear(b.messages)
+			c.begun += got
+			c.flying.Store(int32(len(c.flights)))
+			if got < granted {
+				c.gate.Refund(now, granted-got)
+			}
+		}
+		if got == granted && granted < n && wait > 0 {
+			c.grantAt = now.Add(wait)
+			l.parked[c.source].Add(1)
+			break
+		}
+		if got < n {
+			// Hungry first, and then the question once more: a Wake that came
+			// in between found nobody.
+			if marked {
+				return
+			}
+			l.site.mu.Lock()
+			l.starved(c)
+			l.site.mu.Unlock()
+			marked = true
+			continue
+		}
+		l.busy(now)
+	}
+	if marked {
+		l.site.mu.Lock()
+		l.sated(c)
+		l.site.unidle(c)
+		l.site.mu.Unlock()
+	}
+}
+
+// granted ends the wait for the gate.
+func (c *Connection) granted() {
+	if !c.grantAt.IsZero() {
+		c.grantAt = time.Time{}
+		c.lane.parked[c.source].Add(-1)
+	}
+}
+
+// busy is called when a pull was answered in full: there may be work for
+// others. Wake is not called while the queue never runs dry.
+func (l *Lane) busy(now time.Time) {
+	if l.nHungry.Load() > 0 {
+		l.wakeOne()
+		return
+	}
+	if l.stuck.Load() {
+		return
+	}
+	at, last := now.UnixNano(), l.sized.Load()
+	if at-last < int64(sizeEvery) || !l.sized.CompareAndSwap(last, at) {
+		return
+	}
+	if int(l.nPlaces.Load()) < l.wanted(l.queue.Backlog()) {
+		l.size(false)
+	}
+}
+
+// sizeEvery is how often a busy lane looks whether it wants more connections.
+const sizeEvery = 20 * time.Millisecond
+
+// quit ends the connection in order, when all in flight is answered.
+func (c *Connection) quit() {
+	if c.quitting || c.ended {
+		return
+	}
+	c.quitting = true
+	s := c.lane.site
+	s.mu.Lock()
+	c.lane.sated(c)
+	s.unidle(c)
+	s.mu.Unlock()
+	c.session.Quit()
+}
+
+// setTimer sets the next deadline: the awaited reply's, the end of being idle,
+// or the gate's next grant.
+func (c *Connection) setTimer(now time.Time) {
+	o := &c.lane.site.pool.opts
+	if cmd, waiting := c.session.Waiting(); waiting {
+		if r := c.session.Replies(); r != c.replies || c.idling || c.deadline.IsZero() {
+			c.replies = r
+			c.idling = false
+			c.deadline = now.Add(o.Timeouts.For(cmd))
+		}
+	} else if c.grantAt.IsZero() {
+		if !c.idling || c.deadline.IsZero() {
+			c.idling = true
+			c.deadline = now.Add(o.IdleTimeout)
+			c.rest()
+		}
+	} else {
+		c.idling, c.deadline = false, time.Time{} // the gate decides
+	}
+	next := c.deadline
+	if !c.grantAt.IsZero() && (next.IsZero() || c.grantAt.Before(next)) {
+		next = c.grantAt
+	}
+	if next.IsZero() {
+		c.wc.SetTimer(0)
+		return
+	}
+	c.wc.SetTimer(max(next.Sub(now), 1))
+}
+
+// rest puts an idle connection where others can send it away; at once if its
+// place is wanted now.
+func (c *Connection) rest() {
+	s := c.lane.site
+	s.mu.Lock()
+	wanted := s.waiting() || s.pool.dial.pressed.Load()
+	if !wanted && c.hungryAt != 0 {
+		s.idled(c)
+	}
+	s.mu.Unlock()
+	if wanted {
+		c.deadline = c.lane.site.pool.opts.Now() // the timer quits
+	}
+}
+
+// leave gives everything back.
+func (c *Connection) leave() {
+	l, s := c.lane, c.lane.site
+	p := s.pool
+	now := p.opts.Now()
+	c.granted()
+	// The session settles all; should it not, the queue still hears.
+	for _, f := range c.flights {
+		l.queue.Settle(c, f.m, &smtp.Outcome{Fate: smtp.Uncertain, Err: c.why}, now.Sub(f.at))
+	}
+	c.flights = nil
+	c.flying.Store(0)
+
+	fail, _ := c.why.(*Failure)
+	s.mu.Lock()
+	l.sated(c)
+	s.unidle(c)
+	if c.evicted {
+		s.evicting--
+	}
+	if i := slices.Index(l.conns, c); i >= 0 {
+		l.conns[i] = l.conns[len(l.conns)-1]
+		l.conns[len(l.conns)-1] = nil
+		l.conns = l.conns[:len(l.conns)-1]
+	}
+	c.to.state.open--
+	// Ready is not yet useful: a host that hangs up before it has answered one
+	// message must not be dialled again and again.
+	if fail != nil && !c.answered && !c.quitting && (c.begun > 0 || now.Sub(c.opened) < shortLife) {
+		c.to.state.fail(*fail, c.source, now, &p.opts)
+	}
+	l.vacate(c.to, c.source)
+	s.mu.Unlock()
+	c.gate.Disconnect(now)
+	p.opts.Observer.Closed(s, c, c.why)
+	p.dial.leave()
+	s.moveOn(l, nil)
+	if l.nHungry.Load() > 0 {
+		l.wakeOne() // what it gave back, or was woken for, is there for another
+	}
+}
+
+// shortLife: a connection that the server ends sooner, unused, was of no use.
+const shortLife = 5 * time.Second

@@ -1,0 +1,236 @@
+package pool
+
+import "time"
+
+// wanted is how many connections a backlog justifies: a recipient or two use
+// one, a thousand use as many as the site allows by default.
+func (l *Lane) wanted(backlog int) int {
+	per := l.site.pool.opts.PerConnection
+	return (backlog + per - 1) / per
+}
+
+// step is what a lane should do next to have the right size.
+type step uint8
+
+const (
+	// content: nothing to do now; an event will ask again.
+	content step = iota
+	// dial: a place is reserved for the plan's target and source.
+	dial
+	// full: every source that could be used was refused a place.
+	full
+	// unreachable: every host rests, and that is news.
+	unreachable
+)
+
+type plan struct {
+	step   step
+	to     *target
+	source int
+	until  time.Time // unreachable: when the first host has rested
+	last   Failure   // unreachable: the last failure
+}
+
+// size connects until the lane has what its backlog justifies. served: it is the
+// lane's turn, one place is taken and then it is the next lane's; the answer is
+// false if the gates refused.
+func (l *Lane) size(served bool) bool {
+	s := l.site
+	p := s.pool
+	var (
+		refused []bool
+		wait    time.Duration
+	)
+	for {
+		backlog := l.queue.Backlog()
+		now := p.opts.Now()
+		s.mu.Lock()
+		todo := l.plan(now, backlog, refused)
+		if todo.step == dial && !served && s.waiting() {
+			// Others were here first.
+			l.unreserve(todo.to, todo.source)
+			s.enqueue(l, false)
+			s.mu.Unlock()
+			return true
+		}
+		var evict *Connection
+		if todo.step == full {
+			s.enqueue(l, served)
+			evict = s.refused(wait)
+		}
+		s.mu.Unlock()
+
+		switch todo.step {
+		case content:
+			return true
+		case full:
+			if evict != nil {
+				evict.wake()
+			}
+			return false
+		case unreachable:
+			l.queue.Unreachable(todo.last, todo.until)
+			return true
+		case dial:
+		}
+		ok, again := s.gates[todo.source].Connect(now)
+		if !ok {
+			if refused == nil {
+				refused = make([]bool, len(s.gates))
+			}
+			refused[todo.source] = true
+			if wait == 0 || again > 0 && again < wait {
+				wait = again
+			}
+			s.mu.Lock()
+			l.unreserve(todo.to, todo.source)
+			blocked := unblock(todo.to.state)
+			s.mu.Unlock()
+			for _, b := range blocked {
+				if b != l {
+					b.size(false)
+				}
+			}
+			continue
+		}
+		p.dial.submit(&approach{lane: l, to: todo.to, source: todo.source})
+		if served {
+			s.mu.Lock()
+			if s.waiting() && l.wanted(backlog) > len(l.conns)+l.connecting {
+				s.enqueue(l, false)
+				s.mu.Unlock()
+				return true
+			}
+			s.mu.Unlock()
+		}
+	}
+}
+
+// plan decides, and reserves what it decided on. refused sources are left out.
+// REQUIRES: Site.mu is held.
+//
+// Among the usable hosts of the best preference it takes the one where the lane
+// has the fewest places, and there the source with the fewest. Hosts of the next
+// preference come in only when all better ones rest (RFC 5321 5.1); when one of
+// those is just being probed, its answer is awaited.
+func (l *Lane) plan(now time.Time, backlog int, refused []bool) plan {
+	switch {
+	case l.closed || l.queued || l.site.pool.draining.Load(),
+		backlog == 0,
+		len(l.hungry) > 0, // more connections would only be hungry too
+		len(l.conns)+l.connecting >= l.wanted(backlog),
+		now.Before(l.resting):
+		return plan{}
+	}
+	if !l.resting.IsZero() {
+		l.resting = time.Time{}
+		l.restuck()
+	}
+	var (
+		best    plan
+		noPlace bool // a usable source was refused
+		parked  bool // a usable source waits for the gate's next grant
+		probed  []*hostState
+		until   time.Time
+		last    Failure
+	)
+	n := len(l.targets)
+	l.turn++
+	for from := 0; from < n; {
+		to := from + 1
+		for to < n && l.targets[to].Preference == l.targets[from].Preference {
+			to++
+		}
+		for i := range to - from {
+			t := l.targets[from+(i+l.turn)%(to-from)]
+			waitsForProbe := false
+			for src := range l.site.gates {
+				st, rest := t.state.standing(src, now)
+				switch st {
+				case rests:
+					if until.IsZero() || rest.Before(until) {
+						until = rest
+					}
+					if !last.At.After(t.state.last.At) {
+						last = t.state.last
+					}
+				case probing:
+					waitsForProbe = true
+				case usable:
+					if refused != nil && refused[src] {
+						noPlace = true
+						continue
+					}
+					if l.parked[src].Load() > 0 {
+						parked = true
+						continue
+					}
+					if best.to == nil || t.load < best.to.load ||
+						t == best.to && l.bySource[src] < l.bySource[best.source] {
+						best = plan{step: dial, to: t, source: src}
+					}
+				}
+			}
+			if waitsForProbe {
+				probed = append(probed, t.state)
+			}
+		}
+		if best.to != nil {
+			l.reserve(best.to, best.source)
+			return best
+		}
+		if noPlace {
+			return plan{step: full}
+		}
+		if parked {
+			return plan{}
+		}
+		if len(probed) > 0 {
+			if !l.blocked {
+				l.blocked = true
+				for _, h := range probed {
+					h.blocked = append(h.blocked, l)
+				}
+				l.restuck()
+			}
+			return plan{}
+		}
+		from = to
+	}
+	if until.IsZero() { // no hosts at all
+		return plan{}
+	}
+	// The lane looks again when the first host has rested. That no host can be
+	// used is news only if no connection is left either.
+	l.restUntil(until, now)
+	if len(l.conns)+l.connecting > 0 {
+		return plan{}
+	}
+	return plan{step: unreachable, until: until, last: last}
+}
+
+// restUntil lets the lane rest. REQUIRES: Site.mu is held.
+func (l *Lane) restUntil(until, now time.Time) {
+	l.resting = until
+	l.restuck()
+	d := until.Sub(now)
+	if l.rested == nil {
+		l.rested = time.AfterFunc(d, l.rise)
+	} else {
+		l.rested.Reset(d)
+	}
+}
+
+// rise ends a rest.
+func (l *Lane) rise() {
+	l.site.mu.Lock()
+	// The timer and the clock of the rests need not agree to the nanosecond.
+	if now := l.site.pool.opts.Now(); !now.Before(l.resting) {
+		l.resting = time.Time{}
+		l.restuck()
+	} else if !l.closed {
+		l.rested.Reset(l.resting.Sub(now))
+	}
+	l.site.mu.Unlock()
+	l.size(false)
+}
