@@ -30,8 +30,11 @@ type Route struct {
 	Site string
 	// Hosts in order of preference, equal preferences shuffled (RFC 5321 5.1).
 	Hosts []Host
-	// Fixed: from the configuration; no DNS was asked.
+	// Fixed: from the configuration; no MX was asked.
 	Fixed bool
+	// Key names the set of hosts with their preferences: domains with equal
+	// keys can share connections. It does not depend on the order of Hosts.
+	Key string
 }
 
 // Host is one MX target, or a fixed route's target.
@@ -41,7 +44,8 @@ type Host struct {
 	Addrs      []netip.AddrPort
 }
 
-// Answer is what is known of a domain.
+// Answer is what is known of a domain. What it points to is shared with other
+// callers and must not be changed.
 type Answer struct {
 	Domain string
 	Status Status

@@ -1,0 +1,208 @@
+package mx
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+const (
+	// udpSize is the answer we take by UDP: what passes every path unfragmented.
+	udpSize = 1232
+	// questionsPerSocket bounds how long a UDP socket, and with it its port,
+	// which a forger would have to guess, is used again.
+	questionsPerSocket = 64
+	// idleSockets is how many are kept for a server.
+	idleSockets = 64
+	// strayPackets is how many answers to other questions are skipped.
+	strayPackets = 16
+	// downFor is how long a server that did not answer is asked last.
+	downFor = 10 * time.Second
+	// rounds is how often all servers are tried when none answers in time.
+	rounds = 2
+)
+
+// server is one DNS resolver.
+type server struct {
+	addr string
+	// downUntil, in Unix nanoseconds: did not answer lately.
+	downUntil atomic.Int64
+	// idle holds connected UDP sockets between questions.
+	idle chan *socket
+}
+
+// socket is a connected UDP socket; one question at a time.
+type socket struct {
+	conn  *dns.Conn
+	asked int
+}
+
+// rcodeError is a server's answer that answers nothing.
+type rcodeError struct {
+	server string
+	rcode  int
+}
+
+func (e *rcodeError) Error() string {
+	return e.server + " answered " + dns.RcodeToString[e.rcode]
+}
+
+// exchange asks the servers in turn. It returns an answer with NOERROR or
+// NXDOMAIN; everything else is an error, and temporary.
+func (r *Resolver) exchange(ctx context.Context, name string, qtype uint16) (*dns.Msg, error) {
+	var last error
+	for range rounds {
+		silent := false
+		for _, s := range r.order() {
+			msg, err := r.ask(ctx, s, name, qtype)
+			switch {
+			case err == nil && (msg.Rcode == dns.RcodeSuccess || msg.Rcode == dns.RcodeNameError):
+				return msg, nil
+			case err == nil:
+				last = &rcodeError{s.addr, msg.Rcode}
+			case ctx.Err() != nil:
+				return nil, context.Cause(ctx)
+			default:
+				s.downUntil.Store(r.now().Add(downFor).UnixNano())
+				last, silent = fmt.Errorf("ask %s: %w", s.addr, err), true
+			}
+		}
+		if !silent {
+			break // they all spoke; asking again at once would change nothing
+		}
+	}
+	return nil, last
+}
+
+// order is the servers as configured, those that are down last.
+func (r *Resolver) order() []*server {
+	now := r.now().UnixNano()
+	order := make([]*server, 0, len(r.servers))
+	for _, down := range [...]bool{false, true} {
+		for _, s := range r.servers {
+			if (s.downUntil.Load() > now) == down {
+				order = append(order, s)
+			}
+		}
+	}
+	return order
+}
+
+// ask puts one question to one server: by UDP, by TCP when the answer was cut
+// (RFC 7766 5), and without EDNS where a server does not know it (RFC 6891 7).
+func (r *Resolver) ask(ctx context.Context, s *server, name string, qtype uint16) (*dns.Msg, error) {
+	select {
+	case r.slots <- struct{}{}:
+		defer func() { <-r.slots }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	q := new(dns.Msg)
+	q.SetQuestion(dns.Fqdn(name), qtype)
+	q.SetEdns0(udpSize, false)
+	msg, err := r.askUDP(ctx, s, q)
+	if err == nil && (msg.Rcode == dns.RcodeFormatError || msg.Rcode == dns.RcodeNotImplemented || msg.Rcode == dns.RcodeBadVers) {
+		q.Extra = nil
+		q.Id = dns.Id()
+		msg, err = r.askUDP(ctx, s, q)
+	}
+	if err == nil && msg.Truncated {
+		q.Id = dns.Id()
+		msg, err = r.askTCP(ctx, s, q)
+		if err == nil && msg.Truncated {
+			return nil, errors.New("answer cut although by TCP")
+		}
+	}
+	return msg, err
+}
+
+func (r *Resolver) askUDP(ctx context.Context, s *server, q *dns.Msg) (*dns.Msg, error) {
+	sock, err := s.socket(ctx)
+	if err != nil {
+		return nil, err
+	}
+	msg, err := talk(ctx, sock.conn, q, r.timeout)
+	sock.asked++
+	// After an error the answer may still come: not to the next question.
+	if err != nil || sock.asked >= questionsPerSocket {
+		sock.conn.Close()
+		return msg, err
+	}
+	select {
+	case s.idle <- sock:
+	default:
+		sock.conn.Close()
+	}
+	return msg, nil
+}
+
+func (r *Resolver) askTCP(ctx context.Context, s *server, q *dns.Msg) (*dns.Msg, error) {
+	d := net.Dialer{Timeout: r.timeout}
+	c, err := d.DialContext(ctx, "tcp", s.addr)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	return talk(ctx, &dns.Conn{Conn: c}, q, r.timeout)
+}
+
+func (s *server) socket(ctx context.Context) (*socket, error) {
+	select {
+	case sock := <-s.idle:
+		return sock, nil
+	default:
+	}
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "udp", s.addr)
+	if err != nil {
+		return nil, err
+	}
+	return &socket{conn: &dns.Conn{Conn: c, UDPSize: udpSize}}, nil
+}
+
+// closeIdle closes the sockets kept.
+func (s *server) closeIdle() {
+	for {
+		select {
+		case sock := <-s.idle:
+			sock.conn.Close()
+		default:
+			return
+		}
+	}
+}
+
+// talk writes the question and reads up to its answer. A packet that is not
+// the answer (another id or question, or no DNS at all) is skipped: it is a
+// late one, or a forged one.
+func talk(ctx context.Context, c *dns.Conn, q *dns.Msg, timeout time.Duration) (*dns.Msg, error) {
+	// Deadlines belong to the sockets, which know only real time.
+	if err := c.SetDeadline(time.Now().Add(timeout)); err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	if err := c.WriteMsg(q); err != nil {
+		return nil, err
+	}
+	for range strayPackets {
+		msg, err := c.ReadMsg()
+		if err != nil {
+			var fault net.Error
+			if errors.As(err, &fault) || msg == nil {
+				return nil, err
+			}
+			continue
+		}
+		if msg.Id == q.Id && msg.Response && len(msg.Question) == 1 &&
+			msg.Question[0].Qtype == q.Question[0].Qtype && sameName(msg.Question[0].Name, q.Question[0].Name) {
+			return msg, nil
+		}
+	}
+	return nil, errors.New("only answers to other questions")
+}
