@@ -75,6 +75,7 @@ func (s *Session) breach(err error) {
 
 // stepDown lowers the gear, to g at most, for what the server showed.
 func (s *Session) stepDown(g Gear, reason string) {
+	g = max(g, LockStep)
 	if s.gear <= g {
 		return
 	}

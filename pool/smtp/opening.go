@@ -89,10 +89,7 @@ func (s *Session) offered() {
 func (s *Session) becomeReady() {
 	s.phase, s.ready = phaseReady, true
 	s.gear = s.caps.gear(s.cfg.TopGear)
-	s.window = min(firstWindow, s.cfg.window())
-	if s.gear != Chunking {
-		s.window = 1
-	}
+	s.window = firstWindow
 	s.events = append(s.events, Event{Kind: Ready, Gear: s.gear, Window: s.window, Capabilities: s.caps})
 	s.quitIfIdle()
 }

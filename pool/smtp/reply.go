@@ -125,10 +125,15 @@ func splitLine(line []byte) (code int, last bool, text []byte, ok bool) {
 
 // cutEnhanced takes an RFC 2034 status code off a line's text. It is believed
 // only where it is plausible: its class is the reply's, and it stands alone.
-func cutEnhanced(code int, text []byte) (EnhancedCode, []byte) {
+// Some servers write "#5.1.1".
+func cutEnhanced(code int, line []byte) (EnhancedCode, []byte) {
 	var e EnhancedCode
+	text := line
+	if len(text) > 0 && text[0] == '#' {
+		text = text[1:]
+	}
 	if len(text) < 5 || int(text[0]-'0') != code/100 || text[0] == '3' || text[1] != '.' {
-		return e, text
+		return e, line
 	}
 	e[0] = uint16(text[0] - '0')
 	i := 2
@@ -139,12 +144,12 @@ func cutEnhanced(code int, text []byte) (EnhancedCode, []byte) {
 			i++
 		}
 		if i == start {
-			return EnhancedCode{}, text
+			return EnhancedCode{}, line
 		}
 		e[part] = n
 		if part == 1 {
 			if i == len(text) || text[i] != '.' {
-				return EnhancedCode{}, text
+				return EnhancedCode{}, line
 			}
 			i++
 		}
@@ -152,8 +157,8 @@ func cutEnhanced(code int, text []byte) (EnhancedCode, []byte) {
 	if i == len(text) {
 		return e, nil
 	}
-	if text[i] != ' ' {
-		return EnhancedCode{}, text
+	if text[i] != ' ' && text[i] != '\t' {
+		return EnhancedCode{}, line
 	}
 	return e, text[i+1:]
 }

@@ -34,7 +34,6 @@ type Session struct {
 	dirty    bool // the server may hold an open transaction: RSET first
 	drain    bool // the gear changed: nothing new before all is answered
 	quitting bool // nothing new, and QUIT when all is answered
-	doubt    bool // BDAT was not understood: replies may answer content
 	bdatTook bool // a BDAT was accepted in this session
 
 	scratch  []byte
@@ -164,6 +163,9 @@ func (s *Session) Lost(err error) {
 	}
 	if err == nil {
 		err = ErrLost
+	}
+	if s.phase == phaseQuit {
+		err = nil // many servers hang up instead of answering QUIT
 	}
 	s.learnFromTimeout(err)
 	cmd, _ := s.Waiting()

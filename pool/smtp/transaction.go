@@ -5,8 +5,13 @@ import (
 	"unicode/utf8"
 )
 
-// firstWindow is where a window starts before the server has shown anything.
-const firstWindow = 2
+// firstWindow is where the window starts: until the server has taken one BDAT,
+// nothing is written behind it. A server that does not understand what it
+// offers, or throws away what was written ahead, then harms no second message
+// (its replies to the next one would look like replies to this one). That is
+// worth a round trip a connection. From here the window doubles every round
+// trip, since it grows by one with each message taken.
+const firstWindow = 1
 
 // transaction is one message on its way.
 type transaction struct {
@@ -164,7 +169,13 @@ func (s *Session) writeContent(t *transaction) {
 func (s *Session) transactionReply(r *reply) {
 	t := s.flight.at(0)
 	class := r.class()
-	if class == 3 && t.await != Data || class == 2 && t.await == Data || r.code == 221 {
+	if r.code == 221 {
+		// The server leaves, and not as RFC 5321 3.8 has it. What it means for
+		// the message is not said.
+		s.end(Outcome{Command: t.await, Reply: s.keep(r), Err: ErrOutOfStep})
+		return
+	}
+	if class == 3 && t.await != Data || class == 2 && t.await == Data {
 		s.breach(ErrOutOfStep)
 		return
 	}
@@ -243,9 +254,6 @@ func (s *Session) refuse(t *transaction, r *reply) (over bool) {
 
 // verdict is the fate of a message that was refused.
 func (s *Session) verdict(t *transaction) Outcome {
-	if s.doubt && t.again == nil {
-		t.again = ErrChunking // see endInDoubt
-	}
 	if t.again != nil {
 		return Outcome{Fate: NotAttempted, Command: t.refused, Err: t.again}
 	}
@@ -254,20 +262,12 @@ func (s *Session) verdict(t *transaction) Outcome {
 
 // endReply takes the reply that decides a message's fate: the one to its end.
 func (s *Session) endReply(t *transaction, r *reply) {
-	if s.doubt {
-		s.endInDoubt(t, r)
-		return
-	}
 	lone := t.gear != Chunking && t.refused != CommandUnset
 	switch {
+	case r.class() != 2 && t.gear == Chunking && !s.bdatTook && unknownCommand(r.code):
+		s.chunkingUnknown(t, r)
 	case r.class() != 2:
-		if t.gear == Chunking && t.refused == CommandUnset && !s.bdatTook && unknownCommand(r.code) {
-			// The content was read as commands, and their replies will follow.
-			t.refused, t.again, s.doubt = End, ErrChunking, true
-			s.stepDown(Pipelining, "BDAT is offered and not understood")
-		} else {
-			s.refuse(t, r)
-		}
+		s.refuse(t, r)
 		s.finish(t, s.verdict(t))
 	case lone:
 		// An empty message was taken for nobody. DATA is not written ahead in
@@ -288,22 +288,6 @@ func (s *Session) endReply(t *transaction, r *reply) {
 	}
 }
 
-// endInDoubt settles what was written behind a BDAT that was not understood. The
-// replies may answer lines of content. A server that knows no BDAT has taken
-// nothing by it, and one that refused knows what it refused; only an acceptance
-// that does not fit its message tells nothing.
-func (s *Session) endInDoubt(t *transaction, r *reply) {
-	o := Outcome{Fate: NotAttempted, Command: End, Err: ErrChunking}
-	if r.class() == 2 {
-		if t.refused == CommandUnset {
-			o = Outcome{Fate: Delivered, Command: End, Reply: s.keep(r)}
-		} else {
-			o.Fate = Uncertain
-		}
-	}
-	s.finish(t, o)
-}
-
 // finish takes the oldest message out of flight.
 func (s *Session) finish(t *transaction, o Outcome) {
 	m := t.m
@@ -317,10 +301,6 @@ func (s *Session) finish(t *transaction, o Outcome) {
 		return
 	}
 	s.drain = false
-	if s.doubt {
-		s.end(Outcome{Command: End, Err: ErrChunking})
-		return
-	}
 	s.quitIfIdle()
 }
 
@@ -337,15 +317,23 @@ func leavesOpen(t *transaction, o *Outcome) bool {
 	return true
 }
 
-// resetRefused: without RSET nothing can be sent safely behind a refusal.
-func (s *Session) resetRefused(t *transaction, r *reply) {
-	if t.gear != Chunking {
-		s.stepDown(LockStep, "RSET was refused")
-		s.end(Outcome{Command: Rset, Reply: s.keep(r), Err: ErrOutOfStep})
-		return
+// chunkingUnknown: BDAT was offered and is not understood, so the content is
+// being read as commands, and what comes next answers those. This message was
+// not taken; what became of the ones behind it cannot be told.
+func (s *Session) chunkingUnknown(t *transaction, r *reply) {
+	if t.refused == CommandUnset {
+		t.refused, t.again = End, ErrChunking
 	}
-	// All of it is written. The ends will tell, and no message follows.
-	s.stepDown(Pipelining, "RSET was refused")
-	s.quitting = true
-	t.await = Mail
+	why := Outcome{Command: End, Reply: s.keep(r), Err: ErrChunking}
+	s.stepDown(Pipelining, "BDAT is offered and not understood")
+	s.end(why)
+}
+
+// resetRefused: without RSET nothing can be sent safely behind a refusal. A
+// server that refuses it has most likely lost step: it reads the content of a
+// BDAT that it refused as commands, against RFC 3030 2. So no reply is believed
+// any more.
+func (s *Session) resetRefused(t *transaction, r *reply) {
+	s.stepDown(t.gear-1, "RSET was refused in "+t.gear.String())
+	s.end(Outcome{Command: Rset, Reply: s.keep(r), Err: ErrOutOfStep})
 }

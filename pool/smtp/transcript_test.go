@@ -80,7 +80,7 @@ func play(t *testing.T, sp **Session, d *datadriven.TestData) string {
 		for _, line := range strings.SplitAfter(string(out), "\r\n") {
 			switch {
 			case line == "":
-			case strings.HasSuffix(line, "\r\n"):
+			case strings.HasSuffix(line, "\r\n") && !strings.ContainsAny(line[:len(line)-2], "\r\n"):
 				fmt.Fprintf(&b, "C: %s\n", strings.TrimSuffix(line, "\r\n"))
 			default:
 				fmt.Fprintf(&b, "C: %q\n", line)
