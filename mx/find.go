@@ -91,8 +91,8 @@ func (r *Resolver) findHosts(ctx context.Context, domain string, targets []targe
 	r.shuffle(len(targets), func(i, j int) { targets[i], targets[j] = targets[j], targets[i] })
 	slices.SortStableFunc(targets, func(a, b target) int { return cmp.Compare(a.preference, b.preference) })
 
-	route := &Route{Site: r.opts.DomainSites[domain], Key: routeKey(targets)}
-	if route.Site == "" {
+	route := &Route{Site: domain, Key: routeKey(targets)}
+	if !r.own[domain] {
 		route.Site = r.sites.name(targets)
 	}
 	targets = targets[:min(len(targets), MaxHosts)]
@@ -190,8 +190,8 @@ func (r *Resolver) findLiteral(domain string, addr netip.Addr) (Answer, time.Dur
 
 // single is the answer for one host that no MX named.
 func (r *Resolver) single(domain string, f fixed, host Host, isFixed bool) Answer {
-	site := r.opts.DomainSites[domain]
-	if site == "" {
+	site := domain
+	if !r.own[domain] {
 		var ok bool
 		if site, ok = r.sites.byRule([]string{f.name()}); !ok {
 			site = f.String()

@@ -40,9 +40,9 @@ type Options struct {
 
 	// Sites are site rules that come before the built-in ones.
 	Sites []SiteRule
-	// DomainSites give domains a site of their own, whatever their hosts:
-	// where limits are set for a domain. Domain to site.
-	DomainSites map[string]string
+	// Own are domains that are a site of their own, named after them, whatever
+	// their hosts: those for which limits are set.
+	Own []string
 
 	// MinTTL and MaxTTL bound how long an answer is kept; 0: 1 minute, 6 hours.
 	MinTTL, MaxTTL time.Duration
@@ -172,7 +172,7 @@ func (o *Options) fillServers() error {
 	return errors.Join(errs...)
 }
 
-// fillDomains brings the domains of routes and sites into one form.
+// fillDomains brings the domains of routes and sites into one form, on copies.
 func (o *Options) fillDomains() error {
 	var errs []error
 	routes := make(map[string]string, len(o.Routes))
@@ -191,16 +191,16 @@ func (o *Options) fillDomains() error {
 		routes[name] = o.Routes[domain]
 	}
 	o.Routes = routes
-	sites := make(map[string]string, len(o.DomainSites))
-	for _, domain := range slices.Sorted(maps.Keys(o.DomainSites)) {
+	own := make([]string, 0, len(o.Own))
+	for _, domain := range o.Own {
 		name, ok := canonicalDomain(domain)
-		if !ok || o.DomainSites[domain] == "" {
-			errs = append(errs, fmt.Errorf("site %q of domain %q: not a domain and a name", o.DomainSites[domain], domain))
+		if !ok {
+			errs = append(errs, fmt.Errorf("site of its own %q: not a domain", domain))
 			continue
 		}
-		sites[name] = o.DomainSites[domain]
+		own = append(own, name)
 	}
-	o.DomainSites = sites
+	o.Own = own
 	return errors.Join(errs...)
 }
 

@@ -16,6 +16,7 @@ type Resolver struct {
 	opts    Options
 	servers []*server
 	sites   siteNames
+	own     map[string]bool
 	timeout time.Duration
 	now     func() time.Time
 	slots   chan struct{} // one for each question under way
@@ -51,10 +52,13 @@ func NewResolver(o Options) (*Resolver, error) {
 		return nil, fmt.Errorf("mx resolver: %w", err)
 	}
 	r := &Resolver{
-		opts: o, sites: sites, timeout: o.Timeout, now: o.Now,
+		opts: o, sites: sites, own: make(map[string]bool), timeout: o.Timeout, now: o.Now,
 		slots:   make(chan struct{}, o.Concurrency),
 		domains: newCache[known](o.MaxEntries),
 		hosts:   newCache[addresses](o.MaxEntries),
+	}
+	for _, domain := range o.Own {
+		r.own[domain] = true
 	}
 	for _, addr := range o.Servers {
 		r.servers = append(r.servers, &server{addr: addr, idle: make(chan *socket, idleSockets)})

@@ -59,7 +59,7 @@ func Judge(f Facts) Verdict {
 		v.Signal.Hold = r.hold
 	}
 	if f.Reply.Code >= 500 && traits[v.Class].breaker && v.Action != Requeue {
-		v.Refusal = refusalKey(f.Reply.Code, f.Reply.Enhanced, text)
+		v.BreakerKey = refusalKey(f.Reply.Code, f.Reply.Enhanced, text)
 	}
 	return v
 }

@@ -17,9 +17,10 @@ type Verdict struct {
 	// Signal is for the limiter of the source and site; Kind KindNone: the
 	// answer does not concern us as a sender (Limiter.Delivered counts it).
 	Signal throttle.Signal
-	// Refusal is set for a policy refusal (5xx) that counts for the breaker:
-	// equal strings are the same reason, whoever the recipient was.
-	Refusal string
+	// BreakerKey is set for a policy refusal (5xx) that counts for the breaker,
+	// whatever the Action: equal strings are the same reason, whoever the
+	// recipient was.
+	BreakerKey string
 }
 
 // Class is the kind of answer. Closed set; String gives the names of rules.txt.
