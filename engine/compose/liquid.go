@@ -1,0 +1,331 @@
+package compose
+
+import (
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+)
+
+// Liquid templates that are more than fields and simple filters are run by an
+// interpreter (github.com/osteele/liquid). It knows neither escaping nor
+// bounds, so the source it is given is rewritten first:
+//
+//	{{ name | upcase }}     {{ (name | penstock_need: "name" | upcase) | penstock_html }}
+//	{% for x in list %}     {% for x in list %}{% penstock_round 120 %}
+//
+// penstock_need notes a missing merge field; penstock_html and its like bring
+// the value into the form for its place of use, after conditions and filters
+// have seen it as it is; penstock_round counts a loop's rounds, by the size of
+// its body, against the budget of one rendering. What tags need nothing of
+// this kind go through untouched.
+
+// Bounds of one rendering and of a template.
+const (
+	maxRounds     = 100_000  // of all loops together
+	maxRendered   = 8 << 20  // octets, captures and loop bodies counted as often as they run
+	maxFiltered   = 32 << 20 // octets and list elements that filters are given or give
+	maxExpression = 4096     // octets of one expression or tag
+	maxNesting    = 64       // blocks within blocks
+)
+
+// liquidTags are the tags that may be used; true: it opens a block.
+var liquidTags = map[string]bool{
+	"if": true, "unless": true, "case": true, "for": true, "tablerow": true, "capture": true,
+	"elsif": false, "else": false, "when": false, "assign": false, "cycle": false, "break": false, "continue": false,
+}
+
+// liquidSource is a rewritten template.
+type liquidSource struct {
+	source string
+	// fields are the merge fields to be bound, by the name the template uses.
+	fields map[string]source
+	// own: the reserved name is used; verp: and its token.
+	own, verp bool
+}
+
+// localNames are the names that the template itself gives values to.
+func (c *compiler) localNames(t Text, field string, tokens []token) (names []string) {
+	for _, tok := range tokens {
+		if tok.kind != tagToken {
+			continue
+		}
+		switch tok.name {
+		case "assign", "for", "tablerow", "capture":
+			name := tok.text[:identifierLength(tok.text)]
+			if name == reservedName {
+				c.at(t, tok.at, field, "the name %q is reserved", reservedName)
+			}
+			if name != "" {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}
+
+// checkTag reports what is wrong with {% tag %} as far as it can be seen alone.
+func (c *compiler) checkTag(p *program, tok token, locals []string) {
+	name := tok.name
+	if opens, known := liquidTags[strings.TrimPrefix(name, "end")]; !known || strings.HasPrefix(name, "end") && !opens {
+		if near := nearest(name, sortedNames(liquidTags)); near != "" {
+			c.at(p.text, tok.at, p.field, "no tag %q; did you mean %q?", name, near)
+			return
+		}
+		c.at(p.text, tok.at, p.field, "no tag %q; there are %s", name, strings.Join(sortedNames(liquidTags), ", "))
+		return
+	}
+	if name == "capture" {
+		if tok.text == "" || identifierLength(tok.text) != len(tok.text) {
+			c.at(p.text, tok.at, p.field, "capture needs one name, not %q", tok.text)
+		}
+		return
+	}
+	lexemes := lexExpression(tok.text)
+	if !c.checkExpression(p, tok, lexemes, locals) {
+		return
+	}
+	if c.opt.Columns == nil {
+		return
+	}
+	// A condition on a field that no row has is no mistake by itself, but
+	// probably a slip.
+	for _, name := range references(lexemes).names {
+		if _, known := c.lookup(name.text); known || slices.Contains(locals, name.text) || name.text == reservedName {
+			continue
+		}
+		hint := ""
+		if near := nearest(name.text, c.opt.Columns); near != "" {
+			hint = "; did you mean " + strconv.Quote(near) + "?"
+		}
+		c.warnAt(p.text, tok.at+name.at, p.field, "no column %q in the recipients%s", name.text, hint)
+	}
+}
+
+// compileLiquid rewrites the template, and parses it once to find mistakes.
+func (c *compiler) compileLiquid(p *program, tokens []token, locals []string) *liquidSource {
+	l := &liquidSource{fields: map[string]source{}}
+	captured := capturedOnly(tokens)
+	sizes := bodySizes(tokens)
+	var b strings.Builder
+	depth := 0
+	for i, tok := range tokens {
+		switch tok.kind {
+		case textToken:
+			writeLiteral(&b, tok.text)
+			continue
+		case objectToken:
+			b.WriteString(c.rewriteObject(p, tok, locals, captured))
+		case tagToken:
+			b.WriteString("{% " + tok.name + " " + oneLine(tok.text) + " %}")
+			if tok.name == "for" || tok.name == "tablerow" {
+				b.WriteString("{% penstock_round " + strconv.Itoa(sizes[i]) + " %}")
+			}
+			if liquidTags[tok.name] {
+				if depth++; depth > maxNesting {
+					c.at(p.text, tok.at, p.field, "blocks are nested deeper than %d", maxNesting)
+					return nil
+				}
+			} else if strings.HasPrefix(tok.name, "end") {
+				depth--
+			}
+		}
+		for _, name := range references(lexExpression(tok.text)).names {
+			src, known := c.lookup(name.text)
+			switch {
+			case name.text == reservedName:
+				l.own = true
+				l.verp = l.verp || strings.Contains(tok.text, "verp")
+			case known:
+				l.fields[name.text] = src
+			}
+		}
+	}
+	l.source = b.String()
+	if _, err := newInterpreter(&meter{}).parse(l.source); err != nil {
+		c.reportSyntax(p, tokens, err)
+		return nil
+	}
+	return l
+}
+
+// reportSyntax finds the token that the interpreter objects to: it is asked for
+// each alone, since it numbers the lines of the rewritten source.
+func (c *compiler) reportSyntax(p *program, tokens []token, err error) {
+	in := newInterpreter(&meter{})
+	var open []token
+	for _, tok := range tokens {
+		switch {
+		case tok.kind == objectToken:
+			if _, err := in.parse("{{ " + oneLine(tok.text) + " }}"); err != nil {
+				c.at(p.text, tok.at, p.field, "%q is not understood", tok.text)
+				return
+			}
+		case tok.kind == tagToken && strings.HasPrefix(tok.name, "end"):
+			if len(open) == 0 || open[len(open)-1].name != tok.name[3:] {
+				c.at(p.text, tok.at, p.field, "{%% %s %%} without its {%% %s %%}", tok.name, tok.name[3:])
+				return
+			}
+			open = open[:len(open)-1]
+		case tok.kind == tagToken:
+			if _, err := in.parse(tagAlone(tok)); err != nil {
+				c.at(p.text, tok.at, p.field, "{%% %s %s %%} is not understood", tok.name, tok.text)
+				return
+			}
+			if liquidTags[tok.name] {
+				open = append(open, tok)
+			}
+		}
+	}
+	if n := len(open); n > 0 {
+		c.at(p.text, open[n-1].at, p.field, "{%% %s %%} lacks its {%% end%s %%}", open[n-1].name, open[n-1].name)
+		return
+	}
+	c.at(p.text, 0, p.field, "the template is not understood: %s", err)
+}
+
+// tagAlone is the smallest template around one tag.
+func tagAlone(tok token) string {
+	tag := "{% " + tok.name + " " + oneLine(tok.text) + " %}"
+	switch tok.name {
+	case "else", "elsif":
+		return "{% if true %}" + tag + "{% endif %}"
+	case "when":
+		return "{% case 1 %}" + tag + "{% endcase %}"
+	}
+	if liquidTags[tok.name] {
+		return tag + "{% end" + tok.name + " %}"
+	}
+	return tag
+}
+
+// rewriteObject gives {{ object }} its checks and its form.
+func (c *compiler) rewriteObject(p *program, tok token, locals, captured []string) string {
+	lexemes := lexExpression(tok.text)
+	expression := oneLine(tok.text)
+	filters := references(lexemes).filters
+	last := ""
+	if n := len(filters); n > 0 {
+		last = filters[n-1].text
+	}
+	head := headOf(lexemes)
+	safe := last == "raw" || last == "escape" || last == "escape_once" ||
+		last == "" && len(lexemes) == 1 && slices.Contains(captured, head)
+	if last == "newline_to_br" && p.place == inHTML {
+		// Its own markup shall stand, the value's shall not.
+		at := filters[len(filters)-1].at
+		expression = oneLine(tok.text[:at]) + "penstock_markup | " + oneLine(tok.text[at:])
+		safe = true
+	}
+	if _, known := c.lookup(head); (known || !slices.Contains(locals, head)) && head != "" && !liquidWords[head] && head != reservedName &&
+		c.content.OnMissing == MissingError && !hasDefault(lexemes) && simpleHead(lexemes) {
+		end := pathEnd(lexemes)
+		expression = oneLine(tok.text[:end]) + ` | penstock_need: "` + strings.ReplaceAll(oneLine(tok.text[:end]), `"`, "'") + `"` + oneLine(expression[min(end, len(expression)):])
+	}
+	return "{{ (" + expression + ") | " + formFilter(p.place, safe) + " }}"
+}
+
+// formFilter brings a value into the form for its place.
+func formFilter(place usePlace, safe bool) string {
+	name := [...]string{inText: "penstock_text", inHTML: "penstock_html", inHeader: "penstock_header", inURL: "penstock_url"}[place]
+	if safe {
+		name += "_safe"
+	}
+	return name
+}
+
+// pathEnd is where the leading variable with its properties and indexes ends.
+func pathEnd(lexemes []lexeme) int {
+	end := lexemes[0].end
+	for depth, i := 0, 1; i < len(lexemes); i++ {
+		l := lexemes[i]
+		switch {
+		case l.kind == punctuation && l.text == "[":
+			depth++
+		case l.kind == punctuation && l.text == "]":
+			depth--
+		case depth == 0 && l.kind != propertyLexeme:
+			return end
+		}
+		end = l.end
+	}
+	return end
+}
+
+// simpleHead reports whether the leading variable is what is shown: it stands
+// alone or is followed by a filter, and not by a comparison.
+func simpleHead(lexemes []lexeme) bool {
+	end := pathEnd(lexemes)
+	for _, l := range lexemes {
+		if l.at >= end {
+			return l.kind == punctuation && l.text == "|"
+		}
+	}
+	return true
+}
+
+// capturedOnly are the names that only capture gives values to: those hold
+// text in which every value has its form already.
+func capturedOnly(tokens []token) (names []string) {
+	var others []string
+	for _, tok := range tokens {
+		name := tok.text[:identifierLength(tok.text)]
+		switch {
+		case tok.kind != tagToken:
+		case tok.name == "capture":
+			names = append(names, name)
+		case tok.name == "assign" || tok.name == "for" || tok.name == "tablerow":
+			others = append(others, name)
+		}
+	}
+	return slices.DeleteFunc(names, func(n string) bool { return slices.Contains(others, n) })
+}
+
+// bodySizes is, for each loop tag by its index, how many octets of template
+// its body has: what one round can cost beside values.
+func bodySizes(tokens []token) map[int]int {
+	sizes := map[int]int{}
+	var open []int
+	for i, tok := range tokens {
+		for _, o := range open {
+			sizes[o] += len(tok.text) + 1
+		}
+		switch {
+		case tok.kind != tagToken:
+		case tok.name == "for" || tok.name == "tablerow":
+			open = append(open, i)
+		case (tok.name == "endfor" || tok.name == "endtablerow") && len(open) > 0:
+			open = open[:len(open)-1]
+		}
+	}
+	return sizes
+}
+
+// writeLiteral writes text so that it stays text.
+func writeLiteral(b *strings.Builder, s string) {
+	if indexOpen(s, 0) < 0 && !strings.HasSuffix(s, "{") {
+		b.WriteString(s)
+		return
+	}
+	b.WriteString("{% raw %}" + s + "{% endraw %}")
+}
+
+// oneLine replaces the line breaks of an expression, which the interpreter's
+// scanner does not expect, one for one.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\r' {
+			return ' '
+		}
+		return r
+	}, s)
+}
+
+func sortedNames(set map[string]bool) []string {
+	names := make([]string, 0, len(set))
+	for n := range set {
+		names = append(names, n)
+	}
+	sort.Strings(names)
+	return names
+}
