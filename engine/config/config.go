@@ -28,7 +28,9 @@ type Config struct {
 	Sources []Source          // never empty
 	Limits  Limits
 	Retry   Retry
-	Breaker Breaker
+	// Breaker is how many recipients in a row must meet the same policy refusal
+	// for a site to be rested; 0: never.
+	Breaker int
 	Ledger  Ledger
 	// Suppress is files of addresses and domains that are never written to.
 	Suppress []string
@@ -126,13 +128,6 @@ type Retry struct {
 	Expire time.Duration
 }
 
-// Breaker is when a site is rested instead of bouncing a list.
-type Breaker struct {
-	// Threshold is how many recipients in a row must meet the same policy
-	// refusal; 0: never.
-	Threshold int
-}
-
 // Ledger is how the data directory is written.
 type Ledger struct {
 	// SyncEvery is the longest that an outcome waits for its fdatasync.
@@ -182,7 +177,7 @@ func defaults(hostname string) *Config {
 			Sites:   map[string]Limit{}, Domains: map[string]Limit{},
 		},
 		Retry:      Retry{First: 5 * time.Minute, Factor: 2, Max: 4 * time.Hour, Expire: 72 * time.Hour},
-		Breaker:    Breaker{Threshold: 20},
+		Breaker:    20,
 		Ledger:     Ledger{SyncEvery: 2 * time.Millisecond, MinFree: 256e6, Cache: 64e6},
 		Log:        Log{Level: "info", Format: "text"},
 		MaxInDoubt: 16,

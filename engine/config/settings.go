@@ -65,7 +65,7 @@ var settings = []setting{
 	}, show: func(c *Config) string { return strconv.FormatFloat(c.Retry.Factor, 'f', -1, 64) }},
 	span("retry.max", time.Second, 30*24*time.Hour, func(c *Config) *time.Duration { return &c.Retry.Max }),
 	span("retry.expire", time.Minute, 365*24*time.Hour, func(c *Config) *time.Duration { return &c.Retry.Expire }),
-	count("breaker.threshold", 0, 1e9, func(c *Config) *int { return &c.Breaker.Threshold }),
+	count("breaker.threshold", 0, 1e9, func(c *Config) *int { return &c.Breaker }),
 	span("ledger.sync_every", 0, time.Second, func(c *Config) *time.Duration { return &c.Ledger.SyncEvery }),
 	size("ledger.min_free", 0, 1<<50, func(c *Config) *int64 { return &c.Ledger.MinFree }),
 	size("ledger.cache", 1e6, 1<<40, func(c *Config) *int64 { return &c.Ledger.Cache }),
