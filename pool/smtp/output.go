@@ -1,13 +1,26 @@
 package smtp
 
-import "bytes"
+import (
+	"bytes"
+	"sync"
+)
 
-// Below these sizes copying is cheaper than another entry in the gather list:
-// a whole content, and one piece of a larger one.
+// Up to these sizes copying is no dearer than another entry in the gather list,
+// for a whole content and for one piece of a larger one: with eight messages a
+// write over a local socket, 2 KB took 3.8 us copied and 4.8 us by reference, 4
+// KB 6.1 and 6.3 us. Beyond, copying would only cost memory.
 const (
 	copyContent = 4 << 10
 	copyPiece   = 512
 )
+
+// maxPooled bounds the buffers that sessions share, in octets.
+const maxPooled = 256 << 10
+
+// buffers holds the memory that sessions gave back by Written. A window of
+// small messages needs some 40 KB for the moment of its write; thousands of
+// sessions that each kept that would need hundreds of megabytes.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
 // segment is a piece by reference; it comes behind buf[:from].
 type segment struct {
@@ -18,6 +31,7 @@ type segment struct {
 // output collects what is to be written: commands and small pieces in buf,
 // large pieces by reference.
 type output struct {
+	box    *[]byte // where buf came from; nil when the session has no buffer
 	buf    []byte
 	segs   []segment
 	handed bool // what is in here was handed out and may be overwritten
@@ -31,13 +45,31 @@ func (o *output) fresh() {
 		clear(o.segs)
 		o.segs = o.segs[:0]
 	}
+	if o.box == nil {
+		o.box = buffers.Get().(*[]byte)
+		o.buf = (*o.box)[:0]
+	}
+}
+
+// release gives the memory of what was handed out back to all sessions.
+func (o *output) release() {
+	if !o.handed || o.box == nil {
+		return
+	}
+	if cap(o.buf) <= maxPooled {
+		*o.box = o.buf[:0]
+		buffers.Put(o.box)
+	}
+	o.box, o.buf = nil, nil
+	clear(o.segs)
+	o.segs = o.segs[:0]
 }
 
 // drop forgets what was not handed out.
 func (o *output) drop() {
 	if !o.handed {
 		o.handed = true
-		o.fresh()
+		o.release()
 	}
 }
 

@@ -196,6 +196,11 @@ func (s *Session) Output(dst [][]byte) [][]byte {
 	return s.out.appendTo(dst)
 }
 
+// Written tells that what Output handed out was written, or copied by the
+// transport: its memory serves other sessions from here on. An owner that never
+// says so is right too; the session then keeps its buffer.
+func (s *Session) Written() { s.out.release() }
+
 // Pending tells whether Output has anything to hand out.
 func (s *Session) Pending() bool { return !s.out.handed && len(s.out.buf)+len(s.out.segs) > 0 }
 
