@@ -35,6 +35,9 @@ type link struct {
 }
 
 func (h *handler) OnOpen(c gnet.Conn) ([]byte, gnet.Action) {
+	if h.sink.options.LocalOnly && !addrPort(c.RemoteAddr()).Addr().IsLoopback() {
+		return nil, gnet.Close
+	}
 	l := &link{sink: h.sink, conn: c, loop: c.EventLoop()}
 	l.session = h.sink.newSession(h.sink.arrivedAt(c))
 	c.SetContext(l)

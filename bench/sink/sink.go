@@ -39,6 +39,9 @@ type Options struct {
 	Certificate *tls.Certificate
 	// Loops is the number of event loops; default one for each processor.
 	Loops int
+	// LocalOnly closes connections from other machines at once: for listening
+	// on 0.0.0.0, which stands for the whole of 127.0.0.0/8.
+	LocalOnly bool
 	// Log hears what goes wrong inside; nil: nothing is logged.
 	Log *slog.Logger
 }

@@ -1,0 +1,147 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"text/template"
+)
+
+// Program is a sender to be measured.
+type Program struct {
+	// Name stands in the table.
+	Name string
+	// Version is what it says of itself.
+	Version string
+	// Command is the command line, each word a template over Command.
+	Command []string
+}
+
+// Command is what the words of a command line can use.
+type Command struct {
+	// Campaign, Config, Data and Stats are paths for Penstock's own command;
+	// Data does not exist yet, Stats is to be written (package stats).
+	Campaign, Config, Data, Stats string
+	// People is the recipients as CSV, Message one message as a file.
+	People, Message string
+	// Dir is a directory that is gone after the run.
+	Dir string
+	// Sink is where to send to; Host and Port are its parts; DNS is a name
+	// server, empty unless the scenario has several sites.
+	Sink, Host, Port, DNS string
+	// Recipients, Connections and Size are the scenario's; First is the first
+	// recipient's address.
+	Recipients, Connections, Size int
+	First                         string
+	// LoadOnly asks for no sending.
+	LoadOnly bool
+}
+
+// penstock is the command line of a program that is Penstock.
+func penstock(path string) []string {
+	return []string{path, "send", "{{.Campaign}}", "--config", "{{.Config}}", "--data", "{{.Data}}", "--stats", "{{.Stats}}", "--quiet", "{{if .LoadOnly}}--until-idle{{end}}"}
+}
+
+// words fills the templates; words that come out empty are left out.
+func (c *Command) words(command []string) ([]string, error) {
+	var out []string
+	for _, w := range command {
+		t, err := template.New("command").Option("missingkey=error").Parse(w)
+		if err != nil {
+			return nil, fmt.Errorf("command %q: %w", w, err)
+		}
+		var b strings.Builder
+		if err := t.Execute(&b, c); err != nil {
+			return nil, fmt.Errorf("command %q: %w", w, err)
+		}
+		if b.Len() > 0 {
+			out = append(out, b.String())
+		}
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("the command %q is empty", command)
+	}
+	return out, nil
+}
+
+// resolveProgram finds what --against names: a command line with templates, a
+// program, or a commit, which is built below dir.
+func resolveProgram(ctx context.Context, name, dir string, log io.Writer) (*Program, error) {
+	if strings.Contains(name, "{{") {
+		words := strings.Fields(name)
+		return &Program{Name: filepath.Base(words[0]), Command: words}, nil
+	}
+	if path, err := exec.LookPath(name); err == nil {
+		if path, err = filepath.Abs(path); err != nil {
+			return nil, err
+		}
+		return &Program{Name: filepath.Base(path), Version: versionOf(ctx, path), Command: penstock(path)}, nil
+	}
+	return buildCommit(ctx, name, dir, log)
+}
+
+// buildCommit builds the command of another commit of the repository that we
+// are in, from an export: the working tree stays as it is.
+func buildCommit(ctx context.Context, ref, dir string, log io.Writer) (*Program, error) {
+	commit, err := output(ctx, "", "git", "rev-parse", "--verify", "--quiet", ref+"^{commit}")
+	if err != nil {
+		return nil, fmt.Errorf("against %q: neither a program nor a commit of this repository", ref)
+	}
+	top, err := output(ctx, "", "git", "rev-parse", "--show-toplevel")
+	if err != nil {
+		return nil, fmt.Errorf("against %s: %w", ref, err)
+	}
+	tree := filepath.Join(dir, "against-"+commit[:12])
+	program := filepath.Join(tree, "penstock-"+commit[:12])
+	if err := os.MkdirAll(tree, 0o755); err != nil {
+		return nil, err
+	}
+	fmt.Fprintf(log, "building %s\n", commit[:12])
+	archive := filepath.Join(tree, "source.tar")
+	for _, step := range []struct {
+		in   string
+		args []string
+	}{
+		{top, []string{"git", "archive", "--output", archive, commit}},
+		{tree, []string{"tar", "xf", archive}},
+		{tree, []string{"go", "build", "-trimpath", "-o", program, "./cmd/penstock"}},
+	} {
+		if _, err := output(ctx, step.in, step.args...); err != nil {
+			return nil, fmt.Errorf("against %s: %w", ref, err)
+		}
+	}
+	return &Program{Name: ref, Version: commit[:12], Command: penstock(program)}, nil
+}
+
+// output runs a command and returns what it prints.
+func output(ctx context.Context, dir string, args ...string) (string, error) {
+	c := exec.CommandContext(ctx, args[0], args[1:]...)
+	c.Dir = dir
+	var stderr bytes.Buffer
+	c.Stderr = &stderr
+	out, err := c.Output()
+	if err != nil {
+		return "", fmt.Errorf("%s: %w: %s", strings.Join(args, " "), err, lastLine(stderr.String()))
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
+func lastLine(s string) string {
+	s = strings.TrimSpace(s)
+	return s[strings.LastIndexByte(s, '\n')+1:]
+}
+
+// versionOf is what a Penstock says of itself; other programs stay silent.
+func versionOf(ctx context.Context, path string) string {
+	v, err := output(ctx, "", path, "--version")
+	if err != nil {
+		return ""
+	}
+	first, _, _ := strings.Cut(v, "\n")
+	return first
+}
