@@ -63,6 +63,16 @@ const (
 	// refuses everything. With more connections open it takes as many as
 	// there are: one failed cohort, not one failure.
 	fewMisses = 3
+	// quiet is how long there must have been no clean answer besides, since
+	// what was under way when the trouble began is all refused together;
+	// manyCohorts of refusals mean it without that.
+	quiet       = time.Second
+	manyCohorts = 8
+	// A server that is busy now and then is used as before. Only when about
+	// one in ten answers says so does it count: each adds 1, each clean answer
+	// takes busyRelief off, and at busyEnough the connections are cut.
+	busyEnough = 3
+	busyRelief = 0.1
 	// slowest is the lowest rate learned: a message a minute.
 	slowest = 1.0 / 60
 	// rateSteps is how many steps lead from half a rate back to the whole.
@@ -79,7 +89,10 @@ type lesson struct {
 	rests     int           // that followed one another without a recovery
 	why       string        // the last cause, for people
 
+	before         int       // connections allowed when the present trouble began
 	misses         int       // refusals of us since the last clean answer
+	cleanAt        time.Time // the last clean answer, while there is a lesson
+	busy           float64   // see busyEnough
 	dialAt, sendAt time.Time // probes without an answer yet
 }
 
@@ -90,7 +103,7 @@ func newLesson() *lesson {
 
 // blank: as good as nothing learned.
 func (s *lesson) blank() bool {
-	return s.phase == running && s.misses == 0 && s.rests == 0 && !s.conns.learned() && !s.rate.learned()
+	return s.phase == running && s.misses == 0 && s.busy == 0 && s.rests == 0 && !s.conns.learned() && !s.rate.learned()
 }
 
 // rest stops everything until then; used is the connections bound so far.
@@ -106,11 +119,15 @@ func (s *lesson) rest(now, until time.Time, why string) {
 	s.dialAt, s.sendAt = time.Time{}, time.Time{}
 }
 
-// probe ends the rest: from here on widening starts with one connection.
-func (s *lesson) probe(now time.Time, connections float64) {
+// probe ends the rest: from here on widening starts with one connection, and
+// is quick up to half of what there was before; most is the static limit.
+func (s *lesson) probe(now time.Time, most int) {
+	if s.before > 0 {
+		most = min(most, s.before)
+	}
 	s.phase, s.misses = probing, 0
 	s.dialAt, s.sendAt = time.Time{}, time.Time{}
-	s.conns.restart(now, connections, 1, 1)
+	s.conns.restart(now, float64(most), 1, 1)
 }
 
 // span is the next rest of this kind, at least the hint.
@@ -134,7 +151,7 @@ func (l *Limiter) Delivered(now time.Time, n int) {
 		l.mu.Unlock()
 		return
 	}
-	changed := l.clean(now)
+	changed := l.clean(now, n)
 	l.mu.Unlock()
 	if changed {
 		l.throttle.noteChanged(l)
@@ -143,9 +160,10 @@ func (l *Limiter) Delivered(now time.Time, n int) {
 }
 
 // clean lets what was learned recover. REQUIRES: mu.
-func (l *Limiter) clean(now time.Time) (changed bool) {
+func (l *Limiter) clean(now time.Time, n int) (changed bool) {
 	s := l.lesson
-	s.misses = 0
+	s.misses, s.cleanAt = 0, now
+	s.busy = max(0, s.busy-busyRelief*float64(n))
 	switch l.phaseAt(now) {
 	case resting:
 		// An answer that was under way when the rest began says nothing new.
@@ -163,6 +181,7 @@ func (l *Limiter) clean(now time.Time) (changed bool) {
 	if s.conns.grow(now, float64(l.open), float64(l.limits.Connections)) {
 		changed = true
 	}
+	s.rate.clean += float64(n)
 	if s.rate.learned() && s.rate.grow(now, l.meter.perSecond(now), l.limits.MessageRate.PerSecond()) {
 		changed = true
 	}
@@ -198,6 +217,9 @@ func (l *Limiter) Deferred(now time.Time, sig Signal) (changed bool) {
 func (l *Limiter) trouble(now time.Time, sig Signal) (changed bool) {
 	s := l.learn()
 	was := l.phaseAt(now)
+	if was == running && s.misses == 0 {
+		s.before = l.connections()
+	}
 	switch sig.Kind {
 	case TooFast:
 		// Nothing achieved yet tells nothing of what would be borne: one a
@@ -205,7 +227,13 @@ func (l *Limiter) trouble(now time.Time, sig Signal) (changed bool) {
 		used := min(s.rate.bound, max(1, l.meter.perSecond(now)))
 		changed = s.rate.cut(now, used, slowest, max(slowest, used/2/rateSteps))
 		hold(&s.rate, now, sig.Hold)
-	case TooMany, Busy:
+	case Busy:
+		if s.busy++; s.busy < busyEnough {
+			break
+		}
+		s.busy = 0
+		fallthrough
+	case TooMany:
 		changed = s.conns.cut(now, float64(max(1, min(l.open, l.connections()))), 1, 1)
 		hold(&s.conns, now, sig.Hold)
 	case Reputation, KindNone:
@@ -222,14 +250,24 @@ func (l *Limiter) trouble(now time.Time, sig Signal) (changed bool) {
 		}
 		return changed
 	}
-	s.misses++
+	cohort := max(fewMisses, l.open)
+	if sig.Kind == TooMany {
+		// Some being refused is what a limit looks like.
+		cohort = max(cohort, l.limits.Connections)
+	}
 	told := sig.RetryAfter > 0 && sig.Kind != Busy
-	if told || sig.Kind == Reputation || was == probing || s.misses >= max(fewMisses, l.open) {
+	if s.miss(now, cohort) || told || sig.Kind == Reputation || was == probing {
 		span := s.span(backoffs[sig.Kind], sig.RetryAfter)
 		s.rest(now, now.Add(span), sig.Kind.String())
 		changed = true
 	}
 	return changed
+}
+
+// miss counts one refusal and reports whether everything is refused.
+func (s *lesson) miss(now time.Time, cohort int) bool {
+	s.misses++
+	return s.misses >= cohort && (now.Sub(s.cleanAt) >= quiet || s.misses >= manyCohorts*cohort)
 }
 
 // hold keeps a bound that was just cut where it is for at least d.
@@ -249,9 +287,15 @@ func (l *Limiter) ConnectFailed(now time.Time) (changed bool) {
 	if l.phaseAt(now) == resting {
 		return false
 	}
+	cohort := fewMisses
+	if s.phase == running {
+		cohort = max(cohort, l.open)
+		if s.misses == 0 {
+			s.before = l.connections()
+		}
+	}
 	s.dialAt = time.Time{}
-	s.misses++
-	if s.misses < max(fewMisses, l.open) {
+	if !s.miss(now, cohort) {
 		return false
 	}
 	s.rest(now, now.Add(s.span(unreachable, 0)), "unreachable")
@@ -269,7 +313,7 @@ func (l *Limiter) Rest(now, until time.Time, reason string) {
 	if ended {
 		if s.phase == resting {
 			s.restUntil = now
-			s.probe(now, float64(l.limits.Connections))
+			s.probe(now, l.limits.Connections)
 		}
 	} else {
 		s.rest(now, until, reason)
@@ -299,6 +343,7 @@ func (l *Limiter) Forget(now time.Time) {
 func (l *Limiter) learn() *lesson {
 	if l.lesson == nil {
 		l.lesson = newLesson()
+		l.lesson.cleanAt = l.meter.at()
 	}
 	return l.lesson
 }

@@ -49,7 +49,11 @@ const (
 )
 
 // probeWait is how long a probe may go unanswered before another may follow.
-const probeWait = time.Minute
+// probeAgain is when to ask whether the probe went well.
+const (
+	probeWait  = time.Minute
+	probeAgain = time.Second
+)
 
 // Site and Source are what the limiter is for.
 func (l *Limiter) Site() string   { return l.key.Site }
@@ -65,8 +69,8 @@ func (l *Limiter) Connect(now time.Time) (ok bool, wait time.Duration) {
 	case resting:
 		return false, l.lesson.restUntil.Sub(now)
 	case probing:
-		if wait := outstanding(now, l.lesson.dialAt); wait > 0 {
-			return false, wait
+		if outstanding(now, l.lesson.dialAt) {
+			return false, probeAgain
 		}
 	case running:
 		if l.open >= l.connections() {
@@ -106,8 +110,8 @@ func (l *Limiter) Grant(now time.Time, n int) (granted int, wait time.Duration) 
 	case resting:
 		return 0, l.lesson.restUntil.Sub(now)
 	case probing:
-		if wait := outstanding(now, l.lesson.sendAt); wait > 0 {
-			return 0, wait
+		if outstanding(now, l.lesson.sendAt) {
+			return 0, probeAgain
 		}
 		n = min(n, 1)
 	case running:
@@ -119,7 +123,7 @@ func (l *Limiter) Grant(now time.Time, n int) (granted int, wait time.Duration) 
 	if granted > 0 && l.lesson != nil && l.lesson.phase == probing {
 		l.lesson.sendAt = now
 		if granted < asked {
-			wait = probeWait
+			wait = probeAgain
 		}
 	}
 	return granted, wait
@@ -193,17 +197,14 @@ func (l *Limiter) phaseAt(now time.Time) phase {
 		return running
 	}
 	if s.phase == resting && !now.Before(s.restUntil) {
-		s.probe(now, float64(l.limits.Connections))
+		s.probe(now, l.limits.Connections)
 	}
 	return s.phase
 }
 
-// outstanding is how long a probe begun at that time still keeps the next back.
-func outstanding(now, begun time.Time) time.Duration {
-	if begun.IsZero() {
-		return 0
-	}
-	return max(0, begun.Add(probeWait).Sub(now))
+// outstanding: a probe begun at that time still keeps the next back.
+func outstanding(now, begun time.Time) bool {
+	return !begun.IsZero() && now.Before(begun.Add(probeWait))
 }
 
 func (k Key) compare(o Key) int {

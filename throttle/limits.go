@@ -149,12 +149,21 @@ func (r Rules) clone() Rules {
 // keeps a low one even.
 const burstTime = 250 * time.Millisecond
 
+// burstOf is that in events. From one a second on at least two, or every
+// timer that is late would cost a part of the rate.
+func burstOf(perSecond float64) int {
+	if perSecond < 1 {
+		return 1
+	}
+	return int(min(max(2, perSecond*burstTime.Seconds()), 1<<30))
+}
+
 // retune gives lim this rate, making or dropping it as needed: nil is no limit.
 func retune(lim *rate.Limiter, now time.Time, perSecond float64) *rate.Limiter {
 	if math.IsInf(perSecond, 1) {
 		return nil
 	}
-	burst := int(math.Min(math.Max(1, perSecond*burstTime.Seconds()), 1<<30))
+	burst := burstOf(perSecond)
 	if lim == nil {
 		return rate.NewLimiter(rate.Limit(perSecond), burst)
 	}

@@ -13,6 +13,8 @@ const (
 	cutEvery = 10 * time.Second
 	// firstHold is how long a bound stays before it takes its next step up.
 	firstHold = 10 * time.Second
+	// fastHold is that time while the bound doubles.
+	fastHold = 2 * time.Second
 	// maxHold ends the doubling of the hold after steps that did not hold.
 	maxHold = time.Hour
 	// forgetAfter: what was learned so long ago says nothing any more.
@@ -23,8 +25,9 @@ const (
 // falls by half and rises by steps (AIMD), with two additions. A step up is on
 // trial until it has held for a while, and trouble during the trial takes back
 // just the step and doubles the time to the next one: so a fixed limit at the
-// other side is found once and then touched ever more rarely. And up to target
-// the bound doubles, so that a rest does not cost hours.
+// other side is found once and then touched ever more rarely. Up to target the
+// bound doubles, so that a rest does not cost hours. And where the share of
+// refusals is known to be small, the fall is small.
 //
 // Not safe for concurrent use.
 type window struct {
@@ -35,21 +38,34 @@ type window struct {
 	hold   time.Duration // between steps
 	next   time.Time     // the next step, at the earliest
 	cutAt  time.Time     // the last cut
+	// Answers since the last cut, for a share of refusals; not kept on disk.
+	clean, bad float64
 }
+
+// fewBad is the share of refusals up to which a bound is only a little too
+// high, and falls by little.
+const fewBad = 0.1
 
 func (w *window) learned() bool { return !math.IsInf(w.bound, 1) }
 
 // cut takes notice of trouble while used was in use; floor is the least that
 // stays. It reports whether the bound changed.
 func (w *window) cut(now time.Time, used, floor, step float64) bool {
+	w.bad++
 	if !w.cutAt.IsZero() && now.Before(w.cutAt.Add(cutEvery)) {
 		return false
 	}
 	w.cutAt = now
-	if w.proven > 0 {
+	few := w.bad <= fewBad*w.clean
+	w.clean, w.bad = 0, 0
+	switch {
+	case w.proven > 0:
 		w.bound, w.proven = w.proven, 0
 		w.hold = min(2*w.hold, maxHold)
-	} else {
+	case few && w.learned():
+		w.bound = max(floor, w.bound-2*w.step)
+		w.hold = min(2*w.hold, maxHold)
+	default:
 		w.bound = max(floor, min(w.bound, used)/2)
 		w.step = step
 		w.hold = firstHold
@@ -62,10 +78,10 @@ func (w *window) cut(now time.Time, used, floor, step float64) bool {
 // restart begins at floor and doubles up to half of what was in use: after a
 // rest everything has to be proven anew.
 func (w *window) restart(now time.Time, used, floor, step float64) {
-	used = min(w.bound, used)
 	w.bound, w.target, w.step = floor, max(floor, used/2), step
 	w.proven, w.hold = 0, firstHold
-	w.next, w.cutAt = now.Add(firstHold), now
+	w.next, w.cutAt = now.Add(fastHold), now
+	w.clean, w.bad = 0, 0
 }
 
 // grow takes notice of clean answers while used was in use; at top the window
@@ -84,19 +100,23 @@ func (w *window) grow(now time.Time, used, top float64) bool {
 	if used < w.bound*0.8 {
 		return false
 	}
+	if w.bound >= top {
+		// Even all that is allowed was borne.
+		w.forget()
+		return true
+	}
 	if w.proven > 0 {
 		w.hold = firstHold
 	}
 	w.proven = w.bound
 	if w.bound < w.target {
 		w.bound = min(2*w.bound, w.target)
+		w.next = now.Add(fastHold)
 	} else {
 		w.bound += w.step
+		w.next = now.Add(w.hold)
 	}
-	w.next = now.Add(w.hold)
-	if w.bound >= top {
-		w.forget()
-	}
+	w.bound = min(w.bound, top)
 	return true
 }
 
