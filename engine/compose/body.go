@@ -62,11 +62,7 @@ const boundaryMark = "=_"
 // addText compiles a text body. REQUIRES: p is compiled for inText or inHTML.
 func (t *Template) addText(p *program) int {
 	part := textPart{program: p}
-	literals := p.literals
-	if p.liquid != nil {
-		literals = []string{"", ""} // one value: all of it
-	}
-	for _, s := range literals {
+	for _, s := range p.literals {
 		pc := piece{text: t.addFixed([]byte(s)), ascii: isASCII(s)}
 		qp, column := appendQP(nil, s, 0)
 		pc.qp, pc.column = t.addFixed(qp), column

@@ -75,10 +75,12 @@ type Composer struct {
 	parser address.Parser
 	fields Fields
 	meter  meter
-	// interpreter and parsed are set where a text needs Liquid.
+	// interpreter and what goes with it are set where a text needs Liquid.
 	interpreter *interpreter
-	parsed      map[*program]render.Node
+	parsed      map[*island]render.Node
 	vars        map[string]any
+	// bound is the text whose fields vars holds.
+	bound *program
 
 	// Of the message in work:
 	r         *Recipient
@@ -180,17 +182,9 @@ func (c *Composer) renderText(part *textPart, run *textRun) error {
 	p := part.program
 	run.values = run.values[:0]
 	from := len(c.scratch)
-	if p.liquid != nil {
-		var err error
-		c.value, err = c.interpret(c.value[:0], p)
-		// The whole is put in order once more: the template's own text has
-		// line ends and octets of its own.
-		c.scratch, _ = appendSafe(c.scratch, c.value, p.place)
-		run.values = append(run.values, valueSpan{from, len(c.scratch)})
-		return err
-	}
-	for i := range p.subs {
-		if err := c.appendValue(p, &p.subs[i]); err != nil {
+	c.bound = nil
+	for i := range p.values {
+		if err := c.appendValue(p, &p.values[i]); err != nil {
 			return err
 		}
 		run.values = append(run.values, valueSpan{from, len(c.scratch)})
@@ -201,30 +195,24 @@ func (c *Composer) renderText(part *textPart, run *textRun) error {
 
 // appendProgram appends a whole text, for header fields and addresses.
 func (c *Composer) appendProgram(dst []byte, p *program) ([]byte, error) {
-	if p.liquid != nil {
-		var err error
-		c.value, err = c.interpret(c.value[:0], p)
-		c.replaced += c.meter.breaks
-		if err != nil {
-			return dst, err
-		}
-		dst, _ = appendSafe(dst, c.value, p.place)
-		return dst, nil
-	}
-	for i := range p.subs {
+	c.bound = nil
+	for i := range p.values {
 		dst = append(dst, p.literals[i]...)
 		from := len(c.scratch)
-		if err := c.appendValue(p, &p.subs[i]); err != nil {
+		if err := c.appendValue(p, &p.values[i]); err != nil {
 			return dst, err
 		}
 		dst = append(dst, c.scratch[from:]...)
 		c.scratch = c.scratch[:from]
 	}
-	return append(dst, p.literals[len(p.subs)]...), nil
+	return append(dst, p.literals[len(p.values)]...), nil
 }
 
-// appendValue appends one substitution's value to scratch, escaped for its place.
+// appendValue appends one value to scratch, escaped for its place.
 func (c *Composer) appendValue(p *program, s *substitution) error {
+	if s.island != nil {
+		return c.interpret(p, s.island)
+	}
 	value := c.fetch(s.source)
 	if len(value) == 0 && !s.optional {
 		return &MissingFieldError{Setting: p.field, Field: s.name}
@@ -277,37 +265,52 @@ func (c *Composer) appendOwnAddress(dst []byte) []byte {
 	return append(dst, c.r.Domain...)
 }
 
-// interpret renders a Liquid text.
-func (c *Composer) interpret(dst []byte, p *program) ([]byte, error) {
+// interpret appends what an island gives to scratch.
+func (c *Composer) interpret(p *program, is *island) error {
 	if c.interpreter == nil {
 		c.interpreter = newInterpreter(&c.meter)
-		c.parsed = map[*program]render.Node{}
+		c.parsed = map[*island]render.Node{}
 		c.vars = map[string]any{}
 	}
-	node := c.parsed[p]
+	node := c.parsed[is]
 	if node == nil {
 		var err error
-		if node, err = c.interpreter.parse(p.liquid.source); err != nil {
-			return dst, &RenderError{p.field, err}
+		if node, err = c.interpreter.parse(is.source); err != nil {
+			return &RenderError{p.field, err}
 		}
-		c.parsed[p] = node
+		c.parsed[is] = node
 	}
+	if c.bound != p {
+		c.bindAll(p)
+	}
+	var err error
+	c.value, err = c.interpreter.run(c.value[:0], node, c.vars)
+	switch {
+	case err != nil && c.meter.missing != "":
+		return &MissingFieldError{Setting: p.field, Field: c.meter.missing}
+	case err != nil:
+		return &RenderError{p.field, err}
+	}
+	c.replaced += c.meter.breaks
+	c.meter.breaks = 0
+	// Values have their form; the template's own text is put in order here.
+	c.scratch, _ = appendSafe(c.scratch, c.value, p.place)
+	return nil
+}
+
+// bindAll begins a text: its fields are bound, what another assigned is gone,
+// and the meter is full again.
+func (c *Composer) bindAll(p *program) {
+	c.bound = p
+	c.meter.reset()
 	clear(c.vars)
 	c.vars["blank"], c.vars["empty"] = "", ""
-	for name, from := range p.liquid.fields {
+	for name, from := range p.bindings {
 		c.vars[name] = c.bind(from)
 	}
-	if p.liquid.own {
+	if p.own {
 		c.vars[reservedName] = map[string]any{"campaign": c.t.opt.Campaign, "seq": int(c.r.Seq), "verp": string(c.token)}
 	}
-	out, err := c.interpreter.run(dst, node, c.vars)
-	if err != nil {
-		if c.meter.missing != "" {
-			return dst, &MissingFieldError{Setting: p.field, Field: c.meter.missing}
-		}
-		return dst, &RenderError{p.field, err}
-	}
-	return out, nil
 }
 
 // bind is a merge field's Liquid value.

@@ -155,7 +155,7 @@ func (c *compiler) unsubscribe(t *Template, ready *readyMade) {
 	}
 	if mailto.Given() {
 		op.mailto = c.compileURL(mailto, "list_unsubscribe.mailto")
-		if s, ok := op.mailto.constantText(); ok {
+		if s, ok := op.mailto.constant(); ok {
 			at, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(s), "mailto:"), "?")
 			if _, _, err := address.Parse(at); err != nil {
 				c.at(mailto, 0, "list_unsubscribe.mailto", "%q %v", at, err)
@@ -175,18 +175,10 @@ func (c *compiler) compileURL(t Text, field string) *program {
 	if strings.ContainsAny(strings.Join(p.literals, ""), "<> \t\"") {
 		c.at(t, 0, field, "a URL cannot hold spaces, quotes or angle brackets")
 	}
-	if len(p.subs) > 0 && p.literals[0] == "" {
-		p.subs[0].safe = true
+	if len(p.values) > 0 && p.literals[0] == "" {
+		p.values[0].safe = true
 	}
 	return p
-}
-
-// constantText is constant for a program that may have failed to compile.
-func (p *program) constantText() (string, bool) {
-	if p == nil {
-		return "", false
-	}
-	return p.constant()
 }
 
 // fixHeaders writes the fields that are the same for all once and joins them.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"reflect"
 	"sort"
 	"strconv"
@@ -18,7 +19,7 @@ import (
 )
 
 // meter is what one rendering may still cost, and what it met. It belongs to
-// one interpreter and is reset before each rendering.
+// one interpreter and is reset before each text.
 type meter struct {
 	rounds, rendered, filtered int
 	// missing is the first merge field that was missing.
@@ -40,6 +41,7 @@ var (
 type interpreter struct {
 	cfg   render.Config
 	meter *meter
+	vars  map[string]any // of the run under way
 }
 
 func newInterpreter(m *meter) *interpreter {
@@ -52,6 +54,12 @@ func newInterpreter(m *meter) *interpreter {
 	in.cfg.AddTag("penstock_round", func(arg string) (func(io.Writer, render.Context) error, error) {
 		size, err := strconv.Atoi(strings.TrimSpace(arg))
 		return func(io.Writer, render.Context) error { return m.round(size) }, err
+	})
+	in.cfg.AddTag("penstock_keep", func(string) (func(io.Writer, render.Context) error, error) {
+		return func(_ io.Writer, ctx render.Context) error {
+			maps.Copy(in.vars, ctx.Bindings())
+			return nil
+		}, nil
 	})
 	filters.AddStandardFilters(meteredFilters{in})
 	for name, f := range plainFilters {
@@ -236,9 +244,10 @@ func (in *interpreter) parse(source string) (node render.Node, err error) {
 	return node, nil
 }
 
-// run renders a parsed template to dst. vars is changed by it.
+// run renders a parsed template to dst, within what the meter has left. vars
+// is changed by what the template assigns.
 func (in *interpreter) run(dst []byte, node render.Node, vars map[string]any) (out []byte, err error) {
-	in.meter.reset()
+	in.vars = vars
 	w := boundedWriter{buf: dst, room: maxRendered}
 	defer func() {
 		if r := recover(); r != nil {

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Liquid templates that are more than fields and simple filters are run by an
+// Stretches of Liquid that are more than fields and simple filters are run by an
 // interpreter (github.com/osteele/liquid). It knows neither escaping nor
 // bounds, so the source it is given is rewritten first:
 //
@@ -17,8 +17,8 @@ import (
 // penstock_need notes a missing merge field; penstock_html and its like bring
 // the value into the form for its place of use, after conditions and filters
 // have seen it as it is; penstock_round counts a loop's rounds, by the size of
-// its body, against the budget of one rendering. What tags need nothing of
-// this kind go through untouched.
+// its body, against the budget of one text; penstock_keep, at an island's end,
+// hands what it assigned to the islands behind it.
 
 // Bounds of one rendering and of a template.
 const (
@@ -35,33 +35,39 @@ var liquidTags = map[string]bool{
 	"elsif": false, "else": false, "when": false, "assign": false, "cycle": false, "break": false, "continue": false,
 }
 
-// liquidSource is a rewritten template.
-type liquidSource struct {
-	source string
-	// fields are the merge fields to be bound, by the name the template uses.
-	fields map[string]source
-	// own: the reserved name is used; verp: and its token.
-	own, verp bool
+// templateNames are the names that a template itself gives values to.
+type templateNames struct {
+	local []string
+	// captured are those that only capture gives values to: they hold text in
+	// which every value has its form already.
+	captured []string
 }
 
-// localNames are the names that the template itself gives values to.
-func (c *compiler) localNames(t Text, field string, tokens []token) (names []string) {
+func (c *compiler) namesOf(t Text, field string, tokens []token) (n templateNames) {
+	var others []string
 	for _, tok := range tokens {
 		if tok.kind != tagToken {
 			continue
 		}
+		name := tok.text[:identifierLength(tok.text)]
 		switch tok.name {
-		case "assign", "for", "tablerow", "capture":
-			name := tok.text[:identifierLength(tok.text)]
-			if name == reservedName {
-				c.at(t, tok.at, field, "the name %q is reserved", reservedName)
-			}
-			if name != "" {
-				names = append(names, name)
-			}
+		case "capture":
+			n.captured = append(n.captured, name)
+		case "assign", "for", "tablerow":
+			others = append(others, name)
+		default:
+			continue
 		}
+		if name == reservedName {
+			c.at(t, tok.at, field, "the name %q is reserved", reservedName)
+		}
+		n.local = append(n.local, name)
 	}
-	return names
+	n.captured = slices.DeleteFunc(n.captured, func(s string) bool {
+		_, column := c.lookup(s)
+		return column || slices.Contains(others, s)
+	})
+	return n
 }
 
 // checkTag reports what is wrong with {% tag %} as far as it can be seen alone.
@@ -102,10 +108,9 @@ func (c *compiler) checkTag(p *program, tok token, locals []string) {
 	}
 }
 
-// compileLiquid rewrites the template, and parses it once to find mistakes.
-func (c *compiler) compileLiquid(p *program, tokens []token, locals []string) *liquidSource {
-	l := &liquidSource{fields: map[string]source{}}
-	captured := capturedOnly(tokens)
+// compileIsland rewrites a stretch of Liquid, and parses it once to find
+// mistakes; "" if there are any.
+func (c *compiler) compileIsland(p *program, tokens []token, names templateNames) string {
 	sizes := bodySizes(tokens)
 	var b strings.Builder
 	depth := 0
@@ -115,7 +120,7 @@ func (c *compiler) compileLiquid(p *program, tokens []token, locals []string) *l
 			writeLiteral(&b, tok.text)
 			continue
 		case objectToken:
-			b.WriteString(c.rewriteObject(p, tok, locals, captured))
+			b.WriteString(c.rewriteObject(p, tok, names))
 		case tagToken:
 			b.WriteString("{% " + tok.name + " " + oneLine(tok.text) + " %}")
 			if tok.name == "for" || tok.name == "tablerow" {
@@ -124,7 +129,7 @@ func (c *compiler) compileLiquid(p *program, tokens []token, locals []string) *l
 			if liquidTags[tok.name] {
 				if depth++; depth > maxNesting {
 					c.at(p.text, tok.at, p.field, "blocks are nested deeper than %d", maxNesting)
-					return nil
+					return ""
 				}
 			} else if strings.HasPrefix(tok.name, "end") {
 				depth--
@@ -134,19 +139,21 @@ func (c *compiler) compileLiquid(p *program, tokens []token, locals []string) *l
 			src, known := c.lookup(name.text)
 			switch {
 			case name.text == reservedName:
-				l.own = true
-				l.verp = l.verp || strings.Contains(tok.text, "verp")
+				p.own = true
+				p.verp = p.verp || strings.Contains(tok.text, "verp")
 			case known:
-				l.fields[name.text] = src
+				p.bindings[name.text] = src
 			}
 		}
 	}
-	l.source = b.String()
-	if _, err := newInterpreter(&meter{}).parse(l.source); err != nil {
-		c.reportSyntax(p, tokens, err)
-		return nil
+	if slices.ContainsFunc(tokens, func(t token) bool { return t.name == "assign" || t.name == "capture" }) {
+		b.WriteString("{% penstock_keep %}")
 	}
-	return l
+	if _, err := newInterpreter(&meter{}).parse(b.String()); err != nil {
+		c.reportSyntax(p, tokens, err)
+		return ""
+	}
+	return b.String()
 }
 
 // reportSyntax finds the token that the interpreter objects to: it is asked for
@@ -200,7 +207,7 @@ func tagAlone(tok token) string {
 }
 
 // rewriteObject gives {{ object }} its checks and its form.
-func (c *compiler) rewriteObject(p *program, tok token, locals, captured []string) string {
+func (c *compiler) rewriteObject(p *program, tok token, names templateNames) string {
 	lexemes := lexExpression(tok.text)
 	expression := oneLine(tok.text)
 	filters := references(lexemes).filters
@@ -210,14 +217,14 @@ func (c *compiler) rewriteObject(p *program, tok token, locals, captured []strin
 	}
 	head := headOf(lexemes)
 	safe := last == "raw" || last == "escape" || last == "escape_once" ||
-		last == "" && len(lexemes) == 1 && slices.Contains(captured, head)
+		last == "" && len(lexemes) == 1 && slices.Contains(names.captured, head)
 	if last == "newline_to_br" && p.place == inHTML {
 		// Its own markup shall stand, the value's shall not.
 		at := filters[len(filters)-1].at
 		expression = oneLine(tok.text[:at]) + "penstock_markup | " + oneLine(tok.text[at:])
 		safe = true
 	}
-	if _, known := c.lookup(head); (known || !slices.Contains(locals, head)) && head != "" && !liquidWords[head] && head != reservedName &&
+	if _, known := c.lookup(head); (known || !slices.Contains(names.local, head)) && head != "" && !liquidWords[head] && head != reservedName &&
 		c.content.OnMissing == MissingError && !hasDefault(lexemes) && simpleHead(lexemes) {
 		end := pathEnd(lexemes)
 		expression = oneLine(tok.text[:end]) + ` | penstock_need: "` + strings.ReplaceAll(oneLine(tok.text[:end]), `"`, "'") + `"` + oneLine(expression[min(end, len(expression)):])
@@ -262,23 +269,6 @@ func simpleHead(lexemes []lexeme) bool {
 		}
 	}
 	return true
-}
-
-// capturedOnly are the names that only capture gives values to: those hold
-// text in which every value has its form already.
-func capturedOnly(tokens []token) (names []string) {
-	var others []string
-	for _, tok := range tokens {
-		name := tok.text[:identifierLength(tok.text)]
-		switch {
-		case tok.kind != tagToken:
-		case tok.name == "capture":
-			names = append(names, name)
-		case tok.name == "assign" || tok.name == "for" || tok.name == "tablerow":
-			others = append(others, name)
-		}
-	}
-	return slices.DeleteFunc(names, func(n string) bool { return slices.Contains(others, n) })
 }
 
 // bodySizes is, for each loop tag by its index, how many octets of template

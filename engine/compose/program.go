@@ -5,24 +5,26 @@ import (
 	"strings"
 )
 
-// program is one compiled text: literals with substitutions between them, or,
-// where a template needs more than that, a Liquid template.
+// program is one compiled text: literals with values between them. A value is a
+// merge field or, where the template needs more than that, an island: a stretch
+// of Liquid, from {% if %} to its {% endif %}, say. So the text around islands
+// is prepared once for all messages, whatever the template does elsewhere.
 type program struct {
 	field string // the setting, for messages
 	text  Text
 	place usePlace
-	// literals has one more than subs; each is ready for its place of use.
+	// literals has one more than values; each is ready for its place of use.
 	literals []string
-	subs     []substitution
-	// liquid is set when the template needs the interpreter; literals and subs
-	// are empty then.
-	liquid *liquidSource
-	// fromField: at least one merge field is used, so messages differ.
-	fromField bool
+	values   []substitution
+	// bindings are the merge fields that islands use, by the name they use.
+	bindings map[string]source
+	// own: islands use the reserved name. verp: the token is used anywhere.
+	own, verp bool
 }
 
-// substitution is one {{ name | filters }}.
+// substitution is one {{ name | filters }}, or an island.
 type substitution struct {
+	island *island
 	source source
 	name   string // as the template has it, for errors
 	steps  []step
@@ -32,6 +34,9 @@ type substitution struct {
 	// safe: the template declares the value ready for its place of use.
 	safe bool
 }
+
+// island is a stretch of Liquid, rewritten for the interpreter.
+type island struct{ source string }
 
 // source is where a value comes from: a column from 0, or one of these.
 type source int32
@@ -54,7 +59,7 @@ var ownFields = map[string]source{
 
 // constant reports whether the text is the same in every message, and which.
 func (p *program) constant() (string, bool) {
-	if p.liquid != nil || len(p.subs) > 0 {
+	if p == nil || len(p.values) > 0 {
 		return "", false
 	}
 	return p.literals[0], true
@@ -64,88 +69,127 @@ func (p *program) constant() (string, bool) {
 // reported; the program is nil then.
 func (c *compiler) compileText(t Text, field string, place usePlace) *program {
 	before := len(c.List)
+	p := &program{field: field, text: t, place: place, bindings: map[string]source{}}
 	tokens := scanTemplate(&c.checker, field, t)
-	p := &program{field: field, text: t, place: place}
-	plain := true
-	locals := c.localNames(t, field, tokens)
-	for _, tok := range tokens {
+	names := c.namesOf(t, field, tokens)
+	plain := make([]bool, len(tokens))
+	for i, tok := range tokens {
 		switch tok.kind {
 		case tagToken:
-			plain = false
-			c.checkTag(p, tok, locals)
+			c.checkTag(p, tok, names.local)
 		case objectToken:
-			if !c.checkObject(p, tok, locals) {
-				plain = false
-			}
+			plain[i] = c.checkObject(p, tok, names.local)
 		}
 	}
 	if c.mistakesSince(before) {
 		return nil
 	}
-	if !plain {
-		p.liquid = c.compileLiquid(p, tokens, locals)
-		return p
-	}
 	var literal []byte
-	for _, tok := range tokens {
-		if tok.kind == textToken {
-			literal = append(literal, tok.text...)
-			continue
-		}
-		pipe, _ := parsePipeline(lexExpression(tok.text))
-		steps, safe, optional := compileSteps(pipe)
-		if pipe.head.kind != nameLexeme {
-			// A literal is known now.
-			value, other := []byte(pipe.head.text), []byte(nil)
-			for _, s := range steps {
-				value, other = s.run(other[:0], value), value
-			}
-			escape := appendEscaped[[]byte]
-			if safe {
-				escape = appendSafe[[]byte]
-			}
-			literal, _ = escape(literal, value, place)
-			continue
-		}
-		src, known := c.lookup(pipe.path)
-		if !known {
-			src = noColumn
-		}
-		p.literals = append(p.literals, c.finishLiteral(literal, place))
-		p.subs = append(p.subs, substitution{src, pipe.path, steps, optional || c.content.OnMissing == MissingEmpty, safe})
-		p.fromField = true
+	add := func(s substitution) {
+		p.literals = append(p.literals, finishLiteral(literal, place))
+		p.values = append(p.values, s)
 		literal = literal[:0]
 	}
-	p.literals = append(p.literals, c.finishLiteral(literal, place))
+	for i := 0; i < len(tokens); i++ {
+		tok := tokens[i]
+		switch {
+		case tok.kind == textToken:
+			literal = append(literal, tok.text...)
+		case plain[i]:
+			s := c.compileObject(p, tok)
+			if s.source != noSource {
+				add(s)
+				break
+			}
+			// A literal is known now.
+			literal = appendConstant(literal, &s, place)
+		default:
+			n := islandLength(tokens[i:])
+			source := c.compileIsland(p, tokens[i:i+n], names)
+			if source == "" {
+				return nil
+			}
+			add(substitution{island: &island{source}})
+			i += n - 1
+		}
+	}
+	p.literals = append(p.literals, finishLiteral(literal, place))
 	return p
 }
 
-// noColumn is the source of a field that no row has.
-const noColumn source = 1<<31 - 1
+// islandLength is how many tokens belong to the stretch of Liquid that the
+// first one begins: a block with its end, or that token alone.
+func islandLength(tokens []token) int {
+	depth := 0
+	for i, tok := range tokens {
+		if tok.kind == tagToken {
+			switch {
+			case liquidTags[tok.name]:
+				depth++
+			case strings.HasPrefix(tok.name, "end"):
+				depth--
+			}
+		}
+		if depth <= 0 {
+			return i + 1
+		}
+	}
+	return len(tokens) // unclosed, which parsing will report
+}
+
+// compileObject compiles a plain object.
+func (c *compiler) compileObject(p *program, tok token) substitution {
+	pipe, _ := parsePipeline(lexExpression(tok.text))
+	s := substitution{source: noSource, name: pipe.path, optional: c.content.OnMissing == MissingEmpty}
+	if pipe.head.kind == nameLexeme {
+		var known bool
+		if s.source, known = c.lookup(pipe.path); !known {
+			s.source = noColumn
+		}
+		p.verp = p.verp || s.source == fromVERP
+	}
+	for _, f := range pipe.calls {
+		s.safe = f.name == "raw" || f.name == "escape"
+		if f.name == "raw" {
+			continue
+		}
+		st := step{apply: plainFilters[f.name].apply, fallback: f.name == "default"}
+		s.optional = s.optional || st.fallback
+		if len(f.args) > 0 {
+			st.arg = f.args[0].text
+		}
+		s.steps = append(s.steps, st)
+	}
+	return s
+}
+
+// appendConstant appends a literal's value, {{ 'text' | upcase }}.
+func appendConstant(dst []byte, s *substitution, place usePlace) []byte {
+	value := []byte(s.name)
+	for i := range s.steps {
+		value = s.steps[i].run(nil, value)
+	}
+	if s.safe {
+		dst, _ = appendSafe(dst, value, place)
+	} else {
+		dst, _ = appendEscaped(dst, value, place)
+	}
+	return dst
+}
 
 // finishLiteral makes the template's own text ready: it is trusted, so nothing
 // is escaped, but line ends and characters are put right.
-func (c *compiler) finishLiteral(s []byte, place usePlace) string {
+func finishLiteral(s []byte, place usePlace) string {
 	out, _ := appendSafe(nil, s, place)
 	return string(out)
 }
 
-// compileSteps turns a pipeline's calls into steps.
-func compileSteps(p pipeline) (steps []step, safe, optional bool) {
-	for _, f := range p.calls {
-		safe = f.name == "raw" || f.name == "escape"
-		if f.name == "raw" {
-			continue
-		}
-		s := step{apply: plainFilters[f.name].apply, fallback: f.name == "default"}
-		optional = optional || s.fallback
-		if len(f.args) > 0 {
-			s.arg = f.args[0].text
-		}
-		steps = append(steps, s)
-	}
-	return steps, safe, optional
-}
+const (
+	// noColumn is the source of a field that no row has.
+	noColumn source = 1<<31 - 1
+	// noSource is that of a literal.
+	noSource source = -1 << 31
+)
 
 func (s *step) run(dst, value []byte) []byte {
 	if !s.fallback {

@@ -106,7 +106,7 @@ func Compile(content *Content, opt Options) (*Template, problem.List) {
 		return nil, c.List
 	}
 	t.layout = t.lay(root, c.chooseBoundary(t, k))
-	t.verp = c.usesVERP(t)
+	t.verp = t.usesVERP()
 	c.Sort()
 	return t, c.List
 }
@@ -225,16 +225,8 @@ func (c *compiler) checkInline() {
 }
 
 // usesVERP reports whether any text has the token.
-func (c *compiler) usesVERP(t *Template) bool {
-	uses := func(p *program) bool {
-		if p == nil {
-			return false
-		}
-		if p.liquid != nil {
-			return p.liquid.verp
-		}
-		return slices.ContainsFunc(p.subs, func(s substitution) bool { return s.source == fromVERP })
-	}
+func (t *Template) usesVERP() bool {
+	uses := func(p *program) bool { return p != nil && p.verp }
 	boxUses := func(m *mailbox) bool { return m != nil && (uses(m.display) || uses(m.address)) }
 	return boxUses(t.envelope) || boxUses(t.from) ||
 		slices.ContainsFunc(t.texts, func(p textPart) bool { return uses(p.program) }) ||
