@@ -133,7 +133,7 @@ func (c *Connection) OnBytes(_ *wire.Conn, b []byte) {
 // OnWake comes when the queue has something, or when something was decided
 // about the connection. It is wire.Handler's.
 func (c *Connection) OnWake(*wire.Conn) {
-	c.granted()
+	c.grantAt = time.Time{}
 	c.work()
 	if c.quitting || c.ended {
 		c.lane.wakeOne() // it could not be used here
@@ -144,7 +144,7 @@ func (c *Connection) OnWake(*wire.Conn) {
 func (c *Connection) OnTimer(*wire.Conn) {
 	now := c.now()
 	if !c.grantAt.IsZero() && !now.Before(c.grantAt) {
-		c.granted()
+		c.grantAt = time.Time{}
 	}
 	if !c.deadline.IsZero() && !now.Before(c.deadline) {
 		c.deadline = time.Time{}
@@ -246,7 +246,8 @@ func (c *Connection) settle(e *smtp.Event, now time.Time) {
 	took := now.Sub(c.flights[i].at)
 	c.flights = slices.Delete(c.flights, i, i+1)
 	c.flying.Store(int32(len(c.flights)))
-	if !c.answered && (e.Outcome.Fate == smtp.Delivered || e.Outcome.Fate == smtp.Refused) {
+	// A 421 is an answer to its message, but no sign of a host that works.
+	if !c.answered && (e.Outcome.Fate == smtp.Delivered || e.Outcome.Fate == smtp.Refused && e.Outcome.Reply.Code != 421) {
 		c.answered = true
 		c.lane.site.mu.Lock()
 		c.to.state.answered(c.source)
@@ -319,7 +320,7 @@ func (c *Connection) pull(b *bench, now time.Time) {
 		}
 		if got == granted && granted < n && wait > 0 {
 			c.grantAt = now.Add(wait)
-			l.parked[c.source].Add(1)
+			l.heldTo[c.source].Store(c.grantAt.Add(heldAfter).UnixNano())
 			break
 		}
 		if got < n {
@@ -344,14 +345,6 @@ func (c *Connection) pull(b *bench, now time.Time) {
 	}
 }
 
-// granted ends the wait for the gate.
-func (c *Connection) granted() {
-	if !c.grantAt.IsZero() {
-		c.grantAt = time.Time{}
-		c.lane.parked[c.source].Add(-1)
-	}
-}
-
 // busy is called when a pull was answered in full: there may be work for
 // others. Wake is not called while the queue never runs dry.
 func (l *Lane) busy(now time.Time) {
@@ -370,6 +363,10 @@ func (l *Lane) busy(now time.Time) {
 		l.size(false)
 	}
 }
+
+// heldAfter is how long after a wait for the gate no connection is added: the
+// rate is the limit, and one more would only wait with the others.
+const heldAfter = time.Second
 
 // sizeEvery is how often a busy lane looks whether it wants more connections.
 const sizeEvery = 20 * time.Millisecond
@@ -438,7 +435,6 @@ func (c *Connection) leave() {
 	l, s := c.lane, c.lane.site
 	p := s.pool
 	now := p.opts.Now()
-	c.granted()
 	// The session settles all; should it not, the queue still hears.
 	for _, f := range c.flights {
 		l.queue.Settle(c, f.m, &smtp.Outcome{Fate: smtp.Uncertain, Err: c.why}, now.Sub(f.at))

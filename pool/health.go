@@ -42,6 +42,7 @@ type hostState struct {
 	words  []health // by source
 	// open and connecting are connections of all lanes.
 	open, connecting int
+	since            time.Time // when connecting was last 0 before
 	last             Failure
 	// blocked lanes wait for the probe that is under way.
 	blocked []*Lane

@@ -21,11 +21,11 @@ type Lane struct {
 	// than there is something to do.
 	nHungry atomic.Int32 // len(hungry)
 	nPlaces atomic.Int32 // len(conns) + connecting
-	stuck   atomic.Bool  // closed, queued, blocked or resting: not to be sized
+	stuck   atomic.Bool  // closed, queued, halted or resting: not to be sized
 	sized   atomic.Int64 // when a busy connection last looked at the size
-	// parked is how many connections wait for the gate to grant a message, by
-	// source: one more there would only wait with them.
-	parked []atomic.Int32
+	// heldTo is, by source, until when (Unix nanoseconds) the gate's rate is
+	// known to be what limits the lane.
+	heldTo []atomic.Int64
 
 	// Below: under Site.mu.
 	targets    []*target // by preference
@@ -35,8 +35,9 @@ type Lane struct {
 	// hungry is the connections with room whose last pull came back short.
 	hungry []*Connection
 	queued bool // in Site.line
-	// blocked: a host's probe is awaited before anything else is tried.
-	blocked bool
+	// blocked: it is to be sized when some host's probe ends; halted: there is
+	// nothing to size before that.
+	blocked, halted bool
 	// resting until: every host failed, which was told.
 	resting time.Time
 	rested  *time.Timer
@@ -55,7 +56,7 @@ type target struct {
 
 // Lane adds a lane; it connects when its queue has something.
 func (s *Site) Lane(hosts []Host, q Queue, opts LaneOptions) *Lane {
-	l := &Lane{site: s, queue: q, opts: opts, bySource: make([]int, len(s.gates)), parked: make([]atomic.Int32, len(s.gates))}
+	l := &Lane{site: s, queue: q, opts: opts, bySource: make([]int, len(s.gates)), heldTo: make([]atomic.Int64, len(s.gates))}
 	s.mu.Lock()
 	s.lanes[l] = struct{}{}
 	l.aim(hosts)
@@ -189,7 +190,7 @@ func (l *Lane) shut() bool {
 
 // restuck sets stuck by what it stands for. REQUIRES: Site.mu is held.
 func (l *Lane) restuck() {
-	l.stuck.Store(l.closed || l.queued || l.blocked || !l.resting.IsZero())
+	l.stuck.Store(l.closed || l.queued || l.halted || !l.resting.IsZero())
 }
 
 // unblock takes the lanes that wait for a probe of h. REQUIRES: Site.mu is held.
@@ -197,10 +198,22 @@ func unblock(h *hostState) []*Lane {
 	lanes := h.blocked
 	h.blocked = nil
 	for _, l := range lanes {
-		l.blocked = false
+		l.blocked, l.halted = false, false
 		l.restuck()
 	}
 	return lanes
+}
+
+// awaitProbe has the lane sized when a probe of one of these ends. REQUIRES:
+// Site.mu is held.
+func (l *Lane) awaitProbe(hosts ...*hostState) {
+	if l.blocked {
+		return
+	}
+	l.blocked = true
+	for _, h := range hosts {
+		h.blocked = append(h.blocked, l)
+	}
 }
 
 // endRest forgets that every host failed. REQUIRES: Site.mu is held.
@@ -244,12 +257,14 @@ func (l *Lane) sated(c *Connection) {
 }
 
 // reserve takes a place. REQUIRES: Site.mu is held.
-func (l *Lane) reserve(t *target, source int) {
+func (l *Lane) reserve(t *target, source int, now time.Time) {
 	l.connecting++
 	l.nPlaces.Add(1)
 	l.bySource[source]++
 	t.load++
-	t.state.connecting++
+	if t.state.connecting++; t.state.connecting == 1 {
+		t.state.since = now
+	}
 }
 
 // unreserve gives it back. REQUIRES: Site.mu is held.

@@ -128,9 +128,9 @@ func (l *Lane) plan(now time.Time, backlog int, refused []bool) plan {
 	}
 	var (
 		best    plan
-		noPlace bool // a usable source was refused
-		parked  bool // a usable source waits for the gate's next grant
-		probed  []*hostState
+		noPlace bool    // a usable source was refused
+		held    bool    // a usable source has as many as its rate can use
+		probed  *target // the least loaded host whose probe is under way
 		until   time.Time
 		last    Failure
 	)
@@ -161,8 +161,8 @@ func (l *Lane) plan(now time.Time, backlog int, refused []bool) plan {
 						noPlace = true
 						continue
 					}
-					if l.parked[src].Load() > 0 {
-						parked = true
+					if l.bySource[src] > 0 && now.UnixNano() < l.heldTo[src].Load() {
+						held = true
 						continue
 					}
 					if best.to == nil || t.load < best.to.load ||
@@ -171,28 +171,35 @@ func (l *Lane) plan(now time.Time, backlog int, refused []bool) plan {
 					}
 				}
 			}
-			if waitsForProbe {
-				probed = append(probed, t.state)
+			if waitsForProbe && (probed == nil || t.load < probed.load) {
+				probed = t
 			}
 		}
 		if best.to != nil {
-			l.reserve(best.to, best.source)
+			// The first host to answer must not get what is for both.
+			if probed != nil && probed.load < best.to.load && now.Sub(probed.state.since) < probePatience {
+				l.awaitProbe(probed.state)
+				return plan{}
+			}
+			l.reserve(best.to, best.source, now)
 			return best
 		}
 		if noPlace {
 			return plan{step: full}
 		}
-		if parked {
+		if held {
 			return plan{}
 		}
-		if len(probed) > 0 {
-			if !l.blocked {
-				l.blocked = true
-				for _, h := range probed {
-					h.blocked = append(h.blocked, l)
+		if probed != nil {
+			hosts := make([]*hostState, 0, to-from)
+			for _, t := range l.targets[from:to] {
+				if t.state.connecting > 0 {
+					hosts = append(hosts, t.state)
 				}
-				l.restuck()
 			}
+			l.awaitProbe(hosts...)
+			l.halted = true
+			l.restuck()
 			return plan{}
 		}
 		from = to
@@ -208,6 +215,10 @@ func (l *Lane) plan(now time.Time, backlog int, refused []bool) plan {
 	}
 	return plan{step: unreachable, until: until, last: last}
 }
+
+// probePatience is how long an equal host's probe is waited for before the
+// others get more than their share.
+const probePatience = 500 * time.Millisecond
 
 // restUntil lets the lane rest. REQUIRES: Site.mu is held.
 func (l *Lane) restUntil(until, now time.Time) {
