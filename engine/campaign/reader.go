@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"strconv"
 	"unicode/utf8"
 
 	"github.com/penstock-mail/penstock/engine/address"
@@ -103,6 +104,12 @@ func (r *Reader) Warnings() problem.List { return r.warnings }
 // Columns are the names behind Row.Fields. The list grows while JSON lines are
 // read; what it holds stays in its place.
 func (r *Reader) Columns() []string { return r.columns }
+
+// Grows reports whether Columns may grow while rows are read: JSON lines have
+// no header, so their columns are known once all were read.
+func (r *Reader) Grows() bool {
+	return slices.ContainsFunc(r.inputs, func(in *input) bool { return in.format == jsonFormat })
+}
 
 // Rows is how many rows were read so far, rejects included.
 func (r *Reader) Rows() uint64 { return uint64(r.seq) }
@@ -224,9 +231,7 @@ func (r *Reader) nextCSV(in *input) (line int, reason Reason, detail string, ok 
 		reason, detail = NotUTF8, "is not UTF-8 text"
 	case bytes.IndexByte(r.csv.raw, 0) >= 0:
 		reason, detail = HasNUL, "has a NUL octet in it"
-	case len(fields) < len(in.columns):
-		reason, detail = WrongColumns, columnsDetail(len(fields), len(in.columns))
-	case len(fields) > len(in.columns):
+	case len(fields) != len(in.columns):
 		reason, detail = WrongColumns, columnsDetail(len(fields), len(in.columns))
 	default:
 		reason, detail = r.parseAddress(fields[in.address])
@@ -294,10 +299,10 @@ func (r *Reader) readJSON(text []byte) (Reason, string) {
 	}
 	m := r.json.members[r.slots[own]-1]
 	if !m.isText {
-		r.reject.Address = printable(m.value)
 		if string(m.value) == "null" {
 			return NoAddress, "has no " + quote(r.field)
 		}
+		r.reject.Address = printable(m.value)
 		return InvalidAddress, "is not a JSON string"
 	}
 	if reason, detail := r.parseAddress(m.value); reason != "" {
@@ -376,5 +381,5 @@ func (r *Reader) isOwn(value []byte) bool {
 }
 
 func columnsDetail(got, want int) string {
-	return "has " + number(got) + " instead of " + number(want)
+	return "has " + number(got) + " instead of " + strconv.Itoa(want)
 }
