@@ -27,15 +27,10 @@ const (
 	zstandard
 )
 
-// formatOf goes by the file's name.
+// formatOf goes by the file's name; packed or not, it must end in what says how
+// its rows are written.
 func formatOf(name string) (format, packing, bool) {
-	name = strings.ToLower(name)
-	pack := plain
-	if rest, ok := strings.CutSuffix(name, ".gz"); ok {
-		name, pack = rest, gzipped
-	} else if rest, ok := strings.CutSuffix(name, ".zst"); ok {
-		name, pack = rest, zstandard
-	}
+	name, pack := packingOf(name)
 	switch {
 	case strings.HasSuffix(name, ".csv"):
 		return csvFormat, pack, true
@@ -44,7 +39,20 @@ func formatOf(name string) (format, packing, bool) {
 	case strings.HasSuffix(name, ".jsonl"), strings.HasSuffix(name, ".ndjson"):
 		return jsonFormat, pack, true
 	}
-	return formatUnset, plain, false
+	return formatUnset, pack, false
+}
+
+// packingOf is how a file is packed by its name, and its name without that, in
+// lower case.
+func packingOf(name string) (inner string, pack packing) {
+	name = strings.ToLower(name)
+	if inner, ok := strings.CutSuffix(name, ".gz"); ok {
+		return inner, gzipped
+	}
+	if inner, ok := strings.CutSuffix(name, ".zst"); ok {
+		return inner, zstandard
+	}
+	return name, plain
 }
 
 // sniffPacking goes by the first octets: RFC 1952 2.3.1, RFC 8878 3.1.1.

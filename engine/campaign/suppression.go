@@ -3,7 +3,6 @@ package campaign
 import (
 	"bytes"
 	"hash/maphash"
-	"io"
 	"strings"
 
 	"github.com/penstock-mail/penstock/engine/address"
@@ -44,7 +43,7 @@ func ReadSuppression(files ...string) (*Suppression, problem.List) {
 	var problems problem.List
 	var w window
 	for _, file := range files {
-		_, pack, _ := formatOf(file)
+		_, pack := packingOf(file)
 		in := &input{file: File{Name: file, Path: file}, pack: pack}
 		if file == Stdin {
 			problems.Add(file, 0, 0, "", "cannot be standard input")
@@ -96,10 +95,7 @@ func (s *Suppression) read(in *input, problems *problem.List) error {
 	if bad > maxShownLines {
 		problems.Warn(in.file.Name, 0, 0, "", "%d more lines are left out for such reasons", bad-maxShownLines)
 	}
-	if err := w.fault(); err != nil && err != io.EOF {
-		return err
-	}
-	return nil
+	return w.fault()
 }
 
 // addLine takes one line; nothing on it is no fault.
