@@ -52,6 +52,10 @@ type Row struct {
 	Fields []byte
 	// Suppressed: loaded with that outcome, never tried.
 	Suppressed bool
+	// File and Line are where the row came from, for its reject should it turn
+	// out to be a duplicate.
+	File string
+	Line int
 }
 
 // Reject is one row that was not loaded.
@@ -90,7 +94,8 @@ type Peer struct {
 type Settlement struct {
 	Domain *Domain
 	Seq    Seq
-	// Was and Attempts are as read (Recipient).
+	// Was and Attempts are filled in by the ledger, which remembers them, for
+	// Options.Durable: the state before, and the attempts before this one.
 	Was      State
 	Attempts uint16
 	// State is the new state. For Deferred, and Uncertain to be tried again,
@@ -111,9 +116,13 @@ type Settlement struct {
 	Tag any
 }
 
-// Attempt is one try as it is remembered.
+// Attempt is one try as it is remembered, or the end without one.
 type Attempt struct {
-	Number            int
+	// Number counts the tries from 1; without Attempted it is how many there
+	// were before.
+	Number    int
+	Attempted bool
+
 	At                time.Time
 	Took              time.Duration
 	State             State
@@ -124,5 +133,6 @@ type Attempt struct {
 	Enhanced          [3]uint16
 	Text              string
 	Anomaly           uint8
-	Due               time.Time
+	// Due is when the next try was planned, zero when none was.
+	Due time.Time
 }

@@ -1,0 +1,408 @@
+package ledger
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"sort"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// Meta is what a campaign is, opaque here.
+type Meta struct {
+	// Name is the user's id of the campaign, 1 to 1,000 bytes.
+	Name string
+	// Snapshot is frozen at Create, Columns at Commit; Settings may change.
+	Snapshot, Settings, Columns []byte
+}
+
+// campaignRecord is a campaign on disk. It changes rarely, hence JSON.
+type campaignRecord struct {
+	Name     string
+	Number   uint32
+	Loaded   bool
+	Rows     uint64
+	Rejected uint64
+	// Recipients is how many were loaded, Domains in how many domains.
+	Recipients uint64
+	Domains    int
+	Rejects    map[string]uint64 `json:",omitempty"`
+	// Suppressed is how many were loaded with that outcome.
+	Suppressed                 uint64
+	UncertainAttempts          uint64
+	Anomalies                  map[uint8]uint64 `json:",omitempty"`
+	Created, Started, Finished time.Time
+}
+
+// Campaign is a loaded campaign. There is one handle for each; any goroutine
+// may use it.
+type Campaign struct {
+	ledger *Ledger
+	number uint32
+	name   string
+
+	// counts are all domains' together. Written by the writer alone.
+	counts [NumStates]atomic.Uint64
+
+	readers readers
+
+	mu sync.Mutex
+	// record is changed by the writer only, under mu.
+	record campaignRecord
+	// sites holds one copy of each site's name. Guarded by mu.
+	sites map[string]string
+
+	// open is held while domains and what Resume adds to them are made.
+	open sync.Mutex
+	// domains in key order; immutable once loaded is set, each domain has a
+	// lock of its own.
+	domains []Domain
+	loaded  atomic.Bool
+	// canRead: resumed.
+	canRead atomic.Bool
+
+	// Writer only.
+	replies map[replyKey]*replyCount
+	dirty   bool
+}
+
+func eachCampaign(r pebble.Reader, fn func(*campaignRecord) error) (err error) {
+	iter, err := r.NewIter(&pebble.IterOptions{LowerBound: []byte{spaceCampaign}, UpperBound: []byte{spaceCampaign + 1}})
+	if err != nil {
+		return err
+	}
+	defer closeIter(iter, &err)
+	for ok := iter.First(); ok; ok = iter.Next() {
+		if k := iter.Key(); k[len(k)-1] != partRecord {
+			continue
+		}
+		var rec campaignRecord
+		if err := json.Unmarshal(iter.Value(), &rec); err != nil {
+			return fmt.Errorf("read campaign %x: %w", iter.Key(), err)
+		}
+		if err := fn(&rec); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// closeIter closes an iterator and keeps the first error.
+func closeIter(iter *pebble.Iterator, err *error) {
+	if cerr := iter.Close(); *err == nil {
+		*err = cerr
+	}
+}
+
+func campaignPart(number uint32, part byte) []byte {
+	return append(appendCampaignKey(nil, spaceCampaign, number), part)
+}
+
+func (r *campaignRecord) set(b *pebble.Batch) error {
+	v, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	return b.Set(campaignPart(r.Number, partRecord), v, nil)
+}
+
+// readCampaign finds a campaign's record by name; nil if there is none.
+func readCampaign(r pebble.Reader, name string) (*campaignRecord, error) {
+	v, err := getCopy(r, appendNameKey(nil, name))
+	if err != nil || v == nil {
+		return nil, err
+	}
+	d := decoder{b: v}
+	number := d.uint32()
+	if err := d.err(); err != nil {
+		return nil, fmt.Errorf("read number of campaign %q: %w", name, err)
+	}
+	return readCampaignNumber(r, number)
+}
+
+func readCampaignNumber(r pebble.Reader, number uint32) (*campaignRecord, error) {
+	v, err := getCopy(r, campaignPart(number, partRecord))
+	if err != nil {
+		return nil, err
+	}
+	rec := new(campaignRecord)
+	if err := json.Unmarshal(v, rec); err != nil {
+		return nil, fmt.Errorf("read campaign %d: %w", number, err)
+	}
+	return rec, nil
+}
+
+// Campaign returns a loaded campaign, or ErrNoCampaign.
+func (l *Ledger) Campaign(name string) (*Campaign, error) {
+	if err := l.enter(); err != nil {
+		return nil, err
+	}
+	defer l.leave()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if c := l.campaigns[name]; c != nil {
+		return c, nil
+	}
+	rec, err := readCampaign(l.db, name)
+	if err != nil {
+		return nil, err
+	}
+	if rec == nil || !rec.Loaded {
+		return nil, fmt.Errorf("%q: %w", name, ErrNoCampaign)
+	}
+	c := &Campaign{ledger: l, number: rec.Number, name: rec.Name, record: *rec}
+	c.readers.open(l.db, rec.Number)
+	l.campaigns[name] = c
+	return c, nil
+}
+
+// Campaigns returns the loaded campaigns in the order of their creation.
+func (l *Ledger) Campaigns() ([]*Campaign, error) {
+	if err := l.enter(); err != nil {
+		return nil, err
+	}
+	defer l.leave()
+	var names []string
+	if err := eachCampaign(l.db, func(r *campaignRecord) error {
+		if r.Loaded {
+			names = append(names, r.Name)
+		}
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	var list []*Campaign
+	for _, name := range names {
+		c, err := l.Campaign(name)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, c)
+	}
+	return list, nil
+}
+
+// Name is the user's id of the campaign.
+func (c *Campaign) Name() string { return c.name }
+
+// Number identifies the campaign inside this ledger. Never used again.
+func (c *Campaign) Number() uint32 { return c.number }
+
+// Meta reads what was given to Create and Commit, with the newest Settings.
+func (c *Campaign) Meta() (Meta, error) {
+	if err := c.ledger.enter(); err != nil {
+		return Meta{}, err
+	}
+	defer c.ledger.leave()
+	m := Meta{Name: c.name}
+	for part, to := range map[byte]*[]byte{partSnapshot: &m.Snapshot, partSettings: &m.Settings, partColumns: &m.Columns} {
+		v, err := c.ledger.get(campaignPart(c.number, part))
+		if err != nil {
+			return Meta{}, err
+		}
+		*to = v
+	}
+	return m, nil
+}
+
+// Totals are the facts about a campaign that are cheap to have.
+type Totals struct {
+	// Rows read = Loaded + Rejected.
+	Rows, Loaded, Rejected uint64
+	// UncertainAttempts is how many attempts ever were uncertain.
+	UncertainAttempts          uint64
+	Created, Started, Finished time.Time
+}
+
+// Totals are from memory.
+func (c *Campaign) Totals() Totals {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r := &c.record
+	return Totals{r.Rows, r.Recipients, r.Rejected, r.UncertainAttempts, r.Created, r.Started, r.Finished}
+}
+
+// SetSettings replaces the settings; on disk when it returns.
+func (c *Campaign) SetSettings(ctx context.Context, settings []byte) error {
+	return c.ledger.writer.do(ctx, func(g *group) error {
+		return g.batch.Set(campaignPart(c.number, partSettings), settings, nil)
+	})
+}
+
+// MarkStarted notes when sending began; only the first counts.
+func (c *Campaign) MarkStarted(ctx context.Context, t time.Time) error {
+	return c.change(ctx, func(r *campaignRecord) {
+		if r.Started.IsZero() {
+			r.Started = t
+		}
+	})
+}
+
+// MarkFinished notes when the last recipient became final; the zero time takes
+// it back.
+func (c *Campaign) MarkFinished(ctx context.Context, t time.Time) error {
+	return c.change(ctx, func(r *campaignRecord) { r.Finished = t })
+}
+
+func (c *Campaign) change(ctx context.Context, fn func(*campaignRecord)) error {
+	return c.ledger.writer.do(ctx, func(g *group) error {
+		c.mu.Lock()
+		fn(&c.record)
+		c.mu.Unlock()
+		g.touchCampaign(c)
+		return nil
+	})
+}
+
+// Counts are the campaign's recipients by state, from memory.
+func (c *Campaign) Counts() (Counts, error) {
+	if err := c.load(); err != nil {
+		return Counts{}, err
+	}
+	var out Counts
+	for i := range out {
+		out[i] = c.counts[i].Load()
+	}
+	return out, nil
+}
+
+// Domains calls fn for every domain in key order until it returns false.
+func (c *Campaign) Domains(fn func(*Domain) bool) error {
+	if err := c.load(); err != nil {
+		return err
+	}
+	for i := range c.domains {
+		if !fn(&c.domains[i]) {
+			break
+		}
+	}
+	return nil
+}
+
+// Domain finds one by its name; nil if the campaign has nobody there.
+func (c *Campaign) Domain(name string) (*Domain, error) {
+	if err := c.load(); err != nil {
+		return nil, err
+	}
+	return c.domain(name), nil
+}
+
+// domain finds one. REQUIRES: loaded.
+func (c *Campaign) domain(name string) *Domain {
+	i := sort.Search(len(c.domains), func(i int) bool { return c.domains[i].name >= name })
+	if i < len(c.domains) && c.domains[i].name == name {
+		return &c.domains[i]
+	}
+	return nil
+}
+
+// load makes the domain handles from their records, once. The retry queue and
+// what a crash left in flight come with Resume.
+func (c *Campaign) load() error {
+	if c.loaded.Load() {
+		return nil
+	}
+	if err := c.ledger.enter(); err != nil {
+		return err
+	}
+	defer c.ledger.leave()
+	c.open.Lock()
+	defer c.open.Unlock()
+	if c.loaded.Load() {
+		return nil
+	}
+	domains := make([]Domain, 0, c.record.Domains)
+	var names nameBlock
+	var counts Counts
+	err := eachDomain(c.ledger.db, c.number, func(name, value []byte) error {
+		r, site, err := decodeDomain(value)
+		if err != nil {
+			return fmt.Errorf("domain %s: %w", name, err)
+		}
+		if len(domains) == cap(domains) {
+			return fmt.Errorf("campaign %s has more than its %d domains: %w", c.name, cap(domains), errDamaged)
+		}
+		domains = domains[:len(domains)+1]
+		d := &domains[len(domains)-1]
+		d.campaign, d.name = c, names.add(name)
+		d.loaded, d.fresh, d.unread, d.counts = r.loaded, r.fresh, r.fresh, r.counts
+		d.low, d.high, d.read = r.low, r.high, r.high
+		d.trouble = r.trouble
+		d.site = c.internSite(string(site))
+		if r.qhigh != (place{}) {
+			q := &d.activate().queue
+			q.low, q.high, q.read = r.qlow, r.qhigh, r.qhigh
+		}
+		for i, n := range r.counts {
+			counts[i] += uint64(n)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("open campaign %s: %w", c.name, err)
+	}
+	c.domains = domains
+	for i, n := range counts {
+		c.counts[i].Store(n)
+	}
+	c.loaded.Store(true)
+	return nil
+}
+
+func (c *Campaign) internSite(name string) string {
+	if name == "" {
+		return ""
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s, ok := c.sites[name]; ok {
+		return s
+	}
+	if c.sites == nil {
+		c.sites = make(map[string]string)
+	}
+	c.sites[name] = name
+	return name
+}
+
+// eachDomain walks the domain records of a campaign; name and value die with
+// the call.
+func eachDomain(r pebble.Reader, campaign uint32, fn func(name, value []byte) error) (err error) {
+	lower, upper := campaignBounds(spaceDomain, campaign)
+	iter, err := r.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	if err != nil {
+		return err
+	}
+	defer closeIter(iter, &err)
+	for ok := iter.First(); ok; ok = iter.Next() {
+		k := iter.Key()
+		if len(k) <= campaignPrefix {
+			return errKey
+		}
+		if err := fn(bytes.TrimSuffix(k[campaignPrefix:], []byte{0}), iter.Value()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// nameBlock keeps many short strings in few allocations.
+type nameBlock struct{ free []byte }
+
+func (b *nameBlock) add(name []byte) string {
+	if len(name) == 0 {
+		return ""
+	}
+	if len(b.free)+len(name) > cap(b.free) {
+		b.free = make([]byte, 0, max(32<<10, len(name)))
+	}
+	start := len(b.free)
+	b.free = append(b.free, name...)
+	return unsafe.String(&b.free[start], len(name))
+}

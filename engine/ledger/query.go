@@ -1,0 +1,262 @@
+package ledger
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// Record is everything known about one recipient.
+type Record struct {
+	Campaign      string
+	Seq           Seq
+	Local, Domain string
+	Fields        []byte
+	State         State
+	Attempts      []Attempt
+}
+
+// ErrNoRecipient is returned by Lookup.
+var ErrNoRecipient = errors.New("no such recipient")
+
+// Lookup finds what became of an address; the domain in lower-case A-label
+// form. ErrNoRecipient: the campaign has none with that address.
+func (c *Campaign) Lookup(local, domain string) (*Record, error) {
+	l := c.ledger
+	if err := l.enter(); err != nil {
+		return nil, err
+	}
+	defer l.leave()
+	snap := l.db.NewSnapshot()
+	defer snap.Close()
+	seq, value, err := l.find(snap, c.number, []byte(local), domain)
+	if err != nil {
+		return nil, fmt.Errorf("look up in campaign %s: %w", c.name, err)
+	}
+	if value == nil {
+		return nil, fmt.Errorf("campaign %s: %w", c.name, ErrNoRecipient)
+	}
+	r := &Record{Campaign: c.name, Seq: seq, Local: local, Domain: domain}
+	if _, _, r.Fields, err = decodeRecipient(value); err != nil {
+		return nil, err
+	}
+	r.State, r.Attempts, err = l.history(snap, c.number, domain, seq)
+	return r, err
+}
+
+// find looks an address up in the index and compares it with the recipient;
+// value nil: not there.
+func (l *Ledger) find(r pebble.Reader, campaign uint32, local []byte, domain string) (_ Seq, value []byte, err error) {
+	hash := l.opt.hash(local, []byte(domain))
+	iter, err := r.NewIter(&pebble.IterOptions{
+		LowerBound: appendIndexKey(nil, campaign, hash, 0),
+		UpperBound: append(appendIndexKey(nil, campaign, hash, lastSeq), 0),
+	})
+	if err != nil {
+		return 0, nil, err
+	}
+	defer closeIter(iter, &err)
+	for ok := iter.First(); ok; ok = iter.Next() {
+		k := iter.Key()
+		seq := Seq(binary.BigEndian.Uint32(k[len(k)-4:]))
+		v, err := getCopy(r, appendSeqKey(nil, spaceRecipient, campaign, domain, seq))
+		if err != nil {
+			return 0, nil, err
+		}
+		if v == nil {
+			continue // another domain with the same hash
+		}
+		flags, l, _, err := decodeRecipient(v)
+		if err != nil {
+			return 0, nil, err
+		}
+		if flags&rowErased == 0 && bytes.Equal(l, local) {
+			return seq, v, nil
+		}
+	}
+	return 0, nil, iter.Error()
+}
+
+// history reads a recipient's attempts and its state. Marks of having been
+// handed back are left out: they are the ledger's own.
+func (l *Ledger) history(r pebble.Reader, campaign uint32, domain string, seq Seq) (state State, list []Attempt, err error) {
+	iter, err := r.NewIter(&pebble.IterOptions{
+		LowerBound: appendHistoryKey(nil, campaign, domain, seq, 0),
+		UpperBound: append(appendHistoryKey(nil, campaign, domain, seq, ^uint16(0)), 0),
+	})
+	if err != nil {
+		return 0, nil, err
+	}
+	defer closeIter(iter, &err)
+	for ok := iter.First(); ok; ok = iter.Next() {
+		_, _, n, err := splitHistoryKey(iter.Key())
+		if err != nil {
+			return 0, nil, err
+		}
+		e, err := decodeEvent(iter.Value())
+		if err != nil {
+			return 0, nil, fmt.Errorf("history of %s %d: %w", domain, seq, err)
+		}
+		state = e.state
+		if e.returned {
+			continue
+		}
+		a, err := l.attempt(r, n, iter.Value())
+		if err != nil {
+			return 0, nil, fmt.Errorf("history of %s %d: %w", domain, seq, err)
+		}
+		list = append(list, a)
+	}
+	return state, list, iter.Error()
+}
+
+// ExportRow is one recipient with its state and last attempt.
+type ExportRow struct {
+	Seq           Seq
+	Local, Domain string
+	// Fields die with the call.
+	Fields   []byte
+	State    State
+	Attempts int
+	// Last is the last attempt, or the end without one; nil if there is none.
+	Last *Attempt
+}
+
+// Export calls fn for every recipient in one of the states, by domain and then
+// in file order, as of one moment. Erased recipients are left out. fn may end
+// it with ErrStop.
+func (c *Campaign) Export(ctx context.Context, states []State, fn func(*ExportRow) error) error {
+	l := c.ledger
+	if err := l.enter(); err != nil {
+		return err
+	}
+	defer l.leave()
+	var wanted [NumStates]bool
+	for _, s := range states {
+		wanted[s] = true
+	}
+	snap := l.db.NewSnapshot()
+	defer snap.Close()
+	n := 0
+	err := walk(snap, c.number, func(r *walked) error {
+		if n++; n%1024 == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		state := Pending
+		row := ExportRow{}
+		if len(r.history) > 0 {
+			last := &r.history[len(r.history)-1]
+			state = last.state
+			row.Attempts = int(last.attempts(r.first + uint16(len(r.history)) - 1))
+		}
+		if !wanted[state] || r.flags&rowErased != 0 {
+			return nil
+		}
+		for i := len(r.history) - 1; i >= 0; i-- {
+			if r.history[i].returned {
+				continue
+			}
+			a, err := l.attempt(snap, r.first+uint16(i), r.records[i])
+			if err != nil {
+				return err
+			}
+			row.Last = &a
+			break
+		}
+		row.Seq, row.State = r.seq, state
+		row.Local, row.Domain, row.Fields = string(r.local), string(r.domain), r.fields
+		return fn(&row)
+	})
+	if errors.Is(err, ErrStop) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("export campaign %s: %w", c.name, err)
+	}
+	return nil
+}
+
+// Rejects calls fn for every row that was not loaded, in file order. fn may
+// end it with ErrStop.
+func (c *Campaign) Rejects(ctx context.Context, fn func(*Reject) error) (err error) {
+	l := c.ledger
+	if err := l.enter(); err != nil {
+		return err
+	}
+	defer l.leave()
+	err = eachReject(l.db, c.number, func(_ []byte, r *Reject) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		return fn(r)
+	})
+	if errors.Is(err, ErrStop) {
+		return nil
+	}
+	return err
+}
+
+// eachReject walks a campaign's rejects; the key dies with the call.
+func eachReject(r pebble.Reader, campaign uint32, fn func(key []byte, r *Reject) error) (err error) {
+	lower, upper := campaignBounds(spaceReject, campaign)
+	iter, err := r.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	if err != nil {
+		return err
+	}
+	defer closeIter(iter, &err)
+	for ok := iter.First(); ok; ok = iter.Next() {
+		k := iter.Key()
+		if len(k) != campaignPrefix+4 {
+			return errKey
+		}
+		rej, err := decodeReject(iter.Value())
+		if err != nil {
+			return fmt.Errorf("reject %x: %w", k, err)
+		}
+		rej.Seq = Seq(binary.BigEndian.Uint32(k[campaignPrefix:]))
+		if err := fn(k, &rej); err != nil {
+			return err
+		}
+	}
+	return iter.Error()
+}
+
+// Learn remembers a value for (kind, key) across restarts; nil forgets it.
+// kind has no zero byte. On disk with one of the next groups.
+func (l *Ledger) Learn(kind, key string, value []byte) error {
+	k := appendLearnedKey(nil, kind, key)
+	v := bytes.Clone(value)
+	return l.writer.put(false, func(in *inbox) {
+		in.changes = append(in.changes, change{done: make(chan error, 1), apply: func(g *group) error {
+			if v == nil {
+				return g.batch.Delete(k, nil)
+			}
+			return g.batch.Set(k, v, nil)
+		}})
+	})
+}
+
+// ForEachLearned calls fn for everything learned of a kind, in key order.
+func (l *Ledger) ForEachLearned(kind string, fn func(key string, value []byte) error) (err error) {
+	if err := l.enter(); err != nil {
+		return err
+	}
+	defer l.leave()
+	lower := appendLearnedKey(nil, kind, "")
+	upper := append(appendLearnedKey(nil, kind, "")[:len(lower)-1], 1)
+	iter, err := l.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	if err != nil {
+		return err
+	}
+	defer closeIter(iter, &err)
+	for ok := iter.First(); ok; ok = iter.Next() {
+		if err := fn(string(iter.Key()[len(lower):]), bytes.Clone(iter.Value())); err != nil {
+			return err
+		}
+	}
+	return iter.Error()
+}
