@@ -17,12 +17,12 @@ import (
 
 var noon = time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
 
-// testSet signs with RSA-2048 and with a fixed Ed25519 key, as a campaign that
-// prepares for Ed25519 would.
+// testSet signs with RSA-2048, with a larger key and with a fixed Ed25519 key.
 func testSet(t testing.TB) *Set {
 	t.Helper()
 	set, err := NewSet(
 		Signature{Domain: "rsa.example", Selector: "s1", Key: mustKey(rsaKey2048()), Lifetime: 14 * 24 * time.Hour},
+		Signature{Domain: "big.example", Selector: "s3", Key: mustKey(rsaKey3072())},
 		Signature{Domain: "Ed.Example", Selector: "k.two", Key: mustKey(ed25519.NewKeyFromSeed(make([]byte, 32)))},
 	)
 	if err != nil {
@@ -37,6 +37,8 @@ func lookupIn(set *Set) verify.Lookup {
 		case "s1._domainkey.rsa.example":
 			return []string{set.signatures[0].key.Record()}, nil
 		case "k.two._domainkey.ed.example":
+			return []string{set.signatures[2].key.Record()}, nil
+		case "s3._domainkey.big.example":
 			return []string{set.signatures[1].key.Record()}, nil
 		}
 		return nil, fmt.Errorf("unexpected look-up of %s", name)
@@ -80,7 +82,7 @@ func TestSignaturesVerify(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%q: %v", message, err)
 		}
-		if len(results) != 2 {
+		if len(results) != 3 {
 			t.Fatalf("%d signatures found in %q", len(results), message)
 		}
 		for _, r := range results {
@@ -108,7 +110,7 @@ func TestChangedMessagesDoNotVerify(t *testing.T) {
 			t.Fatalf("%s: nothing changed", name)
 		}
 		results, err := verify.Message(strings.NewReader(changed), lookupIn(set))
-		if err != nil || len(results) != 2 || results[0].Err == nil || results[1].Err == nil {
+		if err != nil || len(results) != 3 || results[0].Err == nil || results[1].Err == nil {
 			t.Errorf("%s: %v, %v", name, results, err)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 // serves any number of goroutines.
 type Key struct {
 	private *rsa.PrivateKey
+	lanes   *prepared // nil if the eight lanes do not take it
 }
 
 // NewKey checks a key (its parts must belong together) and prepares it. The
@@ -18,7 +19,11 @@ func NewKey(private *rsa.PrivateKey) (*Key, error) {
 		return nil, fmt.Errorf("RSA key: %w", err)
 	}
 	private.Precompute()
-	return &Key{private: private}, nil
+	key := &Key{private: private}
+	if path == Eight {
+		key.lanes = prepare(private)
+	}
+	return key, nil
 }
 
 // Size is the length of a signature in bytes.
@@ -26,3 +31,11 @@ func (k *Key) Size() int { return k.private.Size() }
 
 // Public is the public half.
 func (k *Key) Public() *rsa.PublicKey { return &k.private.PublicKey }
+
+// Path is how this key signs.
+func (k *Key) Path() Path {
+	if k.lanes != nil {
+		return Eight
+	}
+	return Generic
+}

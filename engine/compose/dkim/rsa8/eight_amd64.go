@@ -1,0 +1,249 @@
+//go:build amd64 && !purego
+
+package rsa8
+
+import (
+	"crypto/sha256"
+	"runtime"
+	"unsafe"
+)
+
+// eight makes eight signatures at a time. It belongs to one goroutine.
+type eight struct {
+	// memory holds s at an address that is a multiple of 64: a vector that
+	// straddles two cache lines costs two accesses.
+	memory []byte
+	s      *scratch
+	// disturb, if set, is called between steps and may change the scratch
+	// memory: the tests' way to prove that a fault is caught.
+	disturb func(*scratch)
+}
+
+// scratch is everything that is secret while eight signatures are made. It is
+// wiped after each batch.
+type scratch struct {
+	table [entries]number // powers of the base, in Montgomery form
+
+	m, r2, r3 number // of the prime at work
+	k         vector
+	windows   [windows][lanes]uint8
+
+	one, base, x number
+	picked       number
+	product      wide
+
+	message  wide   // the padded digest
+	q        number // the second prime
+	sq       number // the signature modulo q
+	qInverse number
+	h        number
+
+	signature wide
+	n, back   wide
+	nk        vector
+	checked   wide
+	sum       wide
+
+	lane [modulusDigits]uint64 // one lane's digits on their way in
+	text [modulusBytes]byte    // one lane's bytes on their way in and out
+}
+
+func newEight() *eight {
+	const alignment = 64
+	size := int(unsafe.Sizeof(scratch{}))
+	e := &eight{memory: make([]byte, size+alignment)}
+	// scratch holds no pointers, and memory keeps it alive: the collector
+	// neither moves it nor looks into it.
+	start := uintptr(unsafe.Pointer(unsafe.SliceData(e.memory)))
+	offset := -start & (alignment - 1)
+	e.s = (*scratch)(unsafe.Pointer(&e.memory[offset]))
+	return e
+}
+
+// sign signs one to eight jobs, whose keys are prepared, and reports for which
+// the check failed; their signatures are left as they were.
+func (e *eight) sign(jobs []*Job) (failed [lanes]bool) {
+	s := e.s
+	defer e.wipe()
+	// Lanes without a job repeat the first one: all take the same time.
+	var keys [lanes]*prepared
+	for l := range lanes {
+		j := jobs[0]
+		if l < len(jobs) {
+			j = jobs[l]
+		}
+		keys[l] = j.Key.lanes
+		pad(&s.text, &j.Digest)
+		setDigits(s.lane[:], s.text[:])
+		setLane(s.message[:], l, s.lane[:])
+	}
+	e.raise(&keys)
+	failed = e.check(&keys)
+	for l, j := range jobs {
+		if !failed[l] {
+			getBytes(s.text[:], s.signature[:], l)
+			copy(j.Signature, s.text[:])
+		}
+	}
+	return failed
+}
+
+// raise raises the messages, below n, to the power of the private exponents:
+// signature is message^d modulo n.
+func (e *eight) raise(keys *[lanes]*prepared) {
+	s := e.s
+	// The signature modulo q, as a number in 0..q-1.
+	for l := range lanes {
+		s.setPrime(l, &keys[l].q)
+	}
+	e.power()
+	s.setOne()
+	multiply(&s.sq, &s.x, &s.one, &s.m, &s.k)
+	subtractIfAtLeast(s.sq[:], s.m[:])
+	s.q = s.m
+	e.step()
+
+	// Modulo p, in Montgomery form; then h = (sp - sq)/q modulo p, and the
+	// signature is sq + q*h (Garner's form of the Chinese remainder theorem).
+	for l := range lanes {
+		s.setPrime(l, &keys[l].p)
+		setLane(s.qInverse[:], l, keys[l].qInverse[:])
+	}
+	e.power()
+	multiply(&s.h, &s.sq, &s.r2, &s.m, &s.k)
+	e.step()
+	for j := range s.h {
+		for l := range lanes {
+			s.h[j][l] = s.x[j][l] + 2*s.m[j][l] - s.h[j][l]
+		}
+	}
+	carry(&s.h)
+	e.step()
+	multiply(&s.h, &s.h, &s.qInverse, &s.m, &s.k)
+	subtractIfAtLeast(s.h[:], s.m[:])
+	e.step()
+	multiplyAdd(&s.signature, &s.q, &s.h, &s.sq)
+	e.step()
+}
+
+// setOne sets one to 1.
+func (s *scratch) setOne() {
+	clear(s.one[:])
+	for l := range lanes {
+		s.one[0][l] = 1
+	}
+}
+
+// setPrime puts one lane's prime into its place.
+func (s *scratch) setPrime(lane int, p *prime) {
+	setLane(s.m[:], lane, p.m[:])
+	setLane(s.r2[:], lane, p.r2[:])
+	setLane(s.r3[:], lane, p.r3[:])
+	s.k[lane] = p.k
+	for i, w := range p.windows {
+		s.windows[i][lane] = w
+	}
+}
+
+// power raises the messages to the lanes' exponents modulo their primes;
+// x is the result in Montgomery form.
+func (e *eight) power() {
+	s := e.s
+	// A message is high*R + low; times R that is the base in Montgomery form.
+	low, high := (*number)(s.message[:primeDigits]), (*number)(s.message[primeDigits:])
+	e.step()
+	multiply(&s.base, high, &s.r3, &s.m, &s.k)
+	multiply(&s.x, low, &s.r2, &s.m, &s.k)
+	for j := range s.base {
+		for l := range lanes {
+			s.base[j][l] += s.x[j][l]
+		}
+	}
+	carry(&s.base)
+	e.step()
+
+	s.setOne()
+	multiply(&s.table[0], &s.one, &s.r2, &s.m, &s.k)
+	s.table[1] = s.base
+	for i := 2; i < entries; i += 2 {
+		s.table[i] = s.table[i/2]
+		square(&s.table[i], &s.m, &s.k, &s.product, 1)
+		multiply(&s.table[i+1], &s.table[i], &s.base, &s.m, &s.k)
+	}
+	e.step()
+
+	s.x = s.table[0]
+	multiplySelected(&s.x, &s.table, &s.windows[0], &s.m, &s.k, &s.picked)
+	for i := 1; i < windows; i++ {
+		square(&s.x, &s.m, &s.k, &s.product, windowBits)
+		e.step()
+		multiplySelected(&s.x, &s.table, &s.windows[i], &s.m, &s.k, &s.picked)
+		e.step()
+	}
+}
+
+// check raises the signatures to the power of e modulo n, eight at a time,
+// and reports the lanes where that is not the message. It looks at nothing but
+// the signature, n and the message.
+func (e *eight) check(keys *[lanes]*prepared) (failed [lanes]bool) {
+	s := e.s
+	for l, key := range keys {
+		setLane(s.n[:], l, key.n[:])
+		setLane(s.back[:], l, key.back[:])
+		s.nk[l] = key.nk
+	}
+	e.step()
+	// A signature of n or more would be as good to the power of e, and no
+	// verifier would take it.
+	s.checked = s.signature
+	subtractIfAtLeast(s.checked[:], s.n[:])
+	for l := range lanes {
+		for j := range s.checked {
+			failed[l] = failed[l] || s.checked[j][l] != s.signature[j][l]
+		}
+	}
+	// Each product divides by W = 2^2080. After 16 squarings and one product
+	// that is W^(2^16) altogether, and back is W^(2^16+1) modulo n, of which the
+	// last product takes off one.
+	for range 16 {
+		multiplyWide(&s.checked, &s.checked, &s.checked, &s.n, &s.nk, &s.sum)
+	}
+	multiplyWide(&s.checked, &s.checked, &s.signature, &s.n, &s.nk, &s.sum)
+	multiplyWide(&s.checked, &s.checked, &s.back, &s.n, &s.nk, &s.sum)
+	subtractIfAtLeast(s.checked[:], s.n[:])
+	for l := range lanes {
+		for j := range s.checked {
+			failed[l] = failed[l] || s.checked[j][l] != s.message[j][l]
+		}
+	}
+	return failed
+}
+
+func (e *eight) step() {
+	if e.disturb != nil {
+		e.disturb(e.s)
+	}
+}
+
+// wipe clears the scratch memory and the registers.
+func (e *eight) wipe() {
+	clear(e.memory)
+	wipeRegisters()
+	runtime.KeepAlive(e)
+}
+
+// digestPrefix is the ASN.1 that stands before a SHA-256 digest (RFC 8017 9.2,
+// note 1).
+var digestPrefix = [...]byte{0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04, 0x20}
+
+// pad is EMSA-PKCS1-v1_5 (RFC 8017 9.2).
+func pad(dst *[modulusBytes]byte, digest *[sha256.Size]byte) {
+	const text = modulusBytes - sha256.Size - len(digestPrefix)
+	dst[0], dst[1] = 0, 1
+	for i := 2; i < text-1; i++ {
+		dst[i] = 0xff
+	}
+	dst[text-1] = 0
+	copy(dst[text:], digestPrefix[:])
+	copy(dst[text+len(digestPrefix):], digest[:])
+}
