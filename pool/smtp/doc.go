@@ -23,10 +23,43 @@
 //
 // A refused RCPT leaves the transaction open, and the next message would go out
 // under the wrong envelope. So RSET goes before every MAIL that follows an
-// unanswered BDAT LAST. A message's fate is the reply to its own end, whatever
-// its MAIL and RCPT got. Behind a 421 nothing was attempted. After a bare close
-// each message whose last byte was written and that has no reply is
-// [Uncertain]; the others are [NotAttempted].
+// unanswered BDAT LAST, and before every MAIL behind a refusal that may have left
+// a transaction open. Nothing is written behind a session's first BDAT until it
+// was taken; from there the window grows by one with each message taken.
+//
+// # Fates
+//
+// A message's fate is the reply to its own end, whatever its MAIL and RCPT got:
+// a 2xx there is [Delivered], marked [AcceptedAfterRefusal] where a refusal came
+// before. A refused message is [Refused] by the first refusal, since the others
+// only follow from it. A 421 refuses the message whose command it answers, and
+// behind it nothing was attempted.
+//
+// When the connection ends without a reply to a message's end, the message is
+// Refused where a refusal of its MAIL or RCPT was heard (a server that says why
+// and hangs up must not be misheard), [Uncertain] where its last byte was
+// handed out, and [NotAttempted] otherwise. NotAttempted is also what becomes
+// of a message that the server cannot take (ErrTooLarge and its like), and of one
+// that failed for the gear rather than for itself (ErrOutOfStep, ErrChunking).
+//
+// # Stepping down
+//
+// What a server shows that it does not bear lowers the gear for the rest of the
+// session, and [GearChanged] tells it to the memory of the host: BDAT that is
+// offered and not understood, a message accepted after its recipient was refused,
+// 503 to a good sequence, RSET refused, replies out of step with messages in
+// flight, and no reply (Lost with [ErrTimeout]) to what was written ahead.
+// Nothing new begins until all that is in flight was answered.
+//
+// # Known limits
+//
+// Replies carry no names: they are told apart by their order alone. A server that
+// swallows a command in the middle of a session, after it took messages in the
+// same gear, can make the reply to one command look like that to another; RSET
+// between messages and the bounds on what may answer what notice most of it.
+// A server that refuses a BDAT without reading its chunk reads the content as
+// commands; the answer to the following RSET, or an unasked reply, ends the
+// session then.
 //
 // # Concurrency
 //

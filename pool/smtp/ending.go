@@ -22,7 +22,7 @@ func (s *Session) close(why Outcome) {
 	s.pending = 0
 	s.out.drop()
 	if !s.ready && !orderly {
-		s.failed(why)
+		s.events = append(s.events, Event{Kind: Failed, Outcome: why})
 	}
 	s.events = append(s.events, Event{Kind: Closed, Outcome: why})
 }
@@ -89,11 +89,11 @@ func (s *Session) stepDown(g Gear, reason string) {
 // expect yet, or stall on BDAT. In lock-step and at a group's first command it
 // is only slow.
 func (s *Session) learnFromTimeout(err error) {
-	if s.flight.count == 0 || !errors.Is(err, ErrTimeout) {
+	if s.flight.count == 0 || s.answered == s.awaited || !errors.Is(err, ErrTimeout) {
 		return
 	}
 	t := s.flight.at(0)
-	if t.gear == LockStep || t.num > s.written && t.gear == Chunking {
+	if t.gear == LockStep {
 		return
 	}
 	switch t.await {

@@ -10,11 +10,12 @@ type Message struct {
 	// dot-stuffing, ending in CRLF. The session reads it until the message's
 	// event was taken, and never changes it: parts may be shared by messages.
 	Content [][]byte
-	// Size is the sum of the parts' lengths in octets (RFC 1870 SIZE=).
+	// Size is the sum of the parts' lengths in octets. The session counts for
+	// itself what it announces (RFC 1870 SIZE=, BDAT).
 	Size int
 	// EightBit: the content holds octets above 127 (RFC 6152 BODY=8BITMIME).
 	EightBit bool
-	// UTF8 : an envelope address or header needs SMTPUTF8 (RFC 6531).
+	// UTF8: an envelope address or header needs SMTPUTF8 (RFC 6531).
 	UTF8 bool
 	// Tag belongs to the caller; the session hands it back untouched.
 	Tag any
@@ -42,7 +43,8 @@ const (
 // observed; what it means is decided elsewhere (package bounce).
 type Outcome struct {
 	Fate Fate
-	// Command is the one whose reply decided the fate.
+	// Command is the one whose reply decided the fate; for Uncertain and
+	// NotAttempted the one whose reply was awaited, if any.
 	Command Command
 	// Reply is the deciding reply; its Code is 0 when there was none. Its Text
 	// is a copy that the receiver may keep.
@@ -61,7 +63,8 @@ type Reply struct {
 	// Enhanced is the RFC 3463 status, zero where the server gave none.
 	Enhanced EnhancedCode
 	// Text is the reply's lines joined by "\n", without codes, cut at
-	// MaxReplyText octets, printable (other octets become '?').
+	// MaxReplyText octets, printable (a tab becomes a space, other octets '?').
+	// An enhanced code at the beginning of a line is in Enhanced, not in here.
 	Text string
 }
 
@@ -94,6 +97,8 @@ type Anomaly uint8
 const (
 	NoAnomaly Anomaly = iota
 	// AcceptedAfterRefusal: 2xx to the end although MAIL or RCPT was refused.
+	// The fate is Delivered where the content was sent, and Refused where only
+	// a lone dot was (RFC 2920 3.1).
 	AcceptedAfterRefusal
 )
 

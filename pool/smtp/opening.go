@@ -30,7 +30,6 @@ func (s *Session) openingReply(r *reply) {
 			s.refuseUs(Helo, r, nil)
 			return
 		}
-		s.caps, s.sized = Capabilities{}, false
 		s.offered()
 	case phaseStartTLS:
 		if good {
@@ -101,13 +100,6 @@ func (s *Session) refuseUs(c Command, r *reply, err error) {
 	if r != nil {
 		o.Reply = s.keep(r)
 	}
-	s.failed(o)
+	s.events = append(s.events, Event{Kind: Failed, Outcome: o})
 	s.quit()
-}
-
-func (s *Session) failed(o Outcome) {
-	if !s.gone {
-		s.gone = true
-		s.events = append(s.events, Event{Kind: Failed, Outcome: o})
-	}
 }

@@ -90,3 +90,45 @@ func TestNames(t *testing.T) {
 		}
 	}
 }
+
+// TestBoundsAreForOneReply: a long session's replies do not add up.
+func TestBoundsAreForOneReply(t *testing.T) {
+	t.Parallel()
+	s := ready(t, LockStep, "8BITMIME")
+	for range 2 * maxReplyLines {
+		s.Send(&Message{From: "f@a", To: "t@b"})
+		for _, answer := range []string{"250-ok\r\n250 ok\r\n", "250 ok\r\n", "354 go on\r\n", "250-" + strings.Repeat("x", 200) + "\r\n250 taken\r\n"} {
+			s.Output(nil)
+			s.Feed([]byte(answer))
+		}
+		if e := s.Events(nil); len(e) != 1 || e[0].Outcome.Fate != Delivered {
+			t.Fatalf("%+v", e)
+		}
+	}
+}
+
+// TestSecuredForgets: what was offered in plain is not offered under TLS
+// (RFC 3207 4.2).
+func TestSecuredForgets(t *testing.T) {
+	t.Parallel()
+	s := New(Config{Hello: "c"})
+	for _, answer := range []string{"220 mx\r\n", "250-mx\r\n250-SIZE 5\r\n250 STARTTLS\r\n", "220 go\r\n"} {
+		s.Feed([]byte(answer))
+		s.Output(nil)
+	}
+	if s.Capabilities().Size != 5 {
+		t.Fatal("SIZE was not seen")
+	}
+	s.Secured()
+	if *s.Capabilities() != (Capabilities{}) {
+		t.Errorf("still offered: %+v", *s.Capabilities())
+	}
+	before := s.Replies()
+	s.Output(nil)
+	s.Feed([]byte("502 no\r\n"))
+	s.Output(nil)
+	s.Feed([]byte("250 mx\r\n"))
+	if s.Replies() != before+2 || s.Room() != 1 || *s.Capabilities() != (Capabilities{}) {
+		t.Errorf("after HELO: %d replies, room %d, %+v", s.Replies()-before, s.Room(), *s.Capabilities())
+	}
+}

@@ -16,7 +16,6 @@ type Session struct {
 	caps  Capabilities
 	sized bool // SIZE was offered, with or without a maximum
 	ready bool // Ready was reached
-	gone  bool // Failed was said
 
 	gear    Gear
 	window  int // messages that may be unanswered in Chunking; adapts
