@@ -179,7 +179,7 @@ func TestCompareSaysWhatChanged(t *testing.T) {
 		{"on_missing", "good.yaml", "on_missing: empty", "on_missing: error", "on_missing changed"},
 		{"address_field", "good.yaml", "address_field: mail", "address_field: id", `address_field was "mail", is "id"`},
 		{"one file more", "good.yaml", "recipients: people.csv", "recipients: [people.csv, other.csv]", "recipients were 1 file, are 2 files"},
-		{"other file", "good.yaml", "recipients: people.csv", "recipients: other.csv", "recipients: other.csv changed (was 38B of"},
+		{"other file", "good.yaml", "recipients: people.csv", "recipients: other.csv", "recipients: other.csv changed (was 37B of"},
 		{"row added", "people.csv", "a@x.example", "ab@x.example", "recipients: people.csv changed"},
 		{"row of the same size", "people.csv", "a@x.example", "b@x.example", "recipients: people.csv changed"},
 	} {

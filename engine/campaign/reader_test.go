@@ -123,6 +123,34 @@ reject 6 -:3 no-address : has no address
 	}
 }
 
+// TestColumnsKeepTheirPlace as the list grows.
+func TestColumnsKeepTheirPlace(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	csv := write(t, dir, "a.csv", "email,name\na@x.example,Ann\n")
+	r, err := Open(of(csv, write(t, dir, "b.jsonl", `{"city":"Ulm","email":"b@x.example"}`+"\n")), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	before := strings.Join(r.Columns(), ",")
+	for range 2 {
+		if row, _, err := r.Next(); row == nil {
+			t.Fatal(err)
+		}
+	}
+	if after := strings.Join(r.Columns(), ","); before != "email,name" || after != "email,name,city" || !r.Grows() {
+		t.Errorf("columns %s, then %s, grows %v", before, after, r.Grows())
+	}
+	plain, err := Open(of(csv), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if plain.Close(); plain.Grows() {
+		t.Error("the columns of a CSV file grow")
+	}
+}
+
 func TestBadHeadersAreProblemsOfAllFilesAtOnce(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
