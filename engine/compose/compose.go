@@ -217,6 +217,9 @@ func (c *Composer) appendValue(p *program, s *substitution) error {
 	if len(value) == 0 && !s.optional {
 		return &MissingFieldError{Setting: p.field, Field: s.name}
 	}
+	if len(s.steps) > 0 && s.steps[0].fallback && c.isFalse(s.source) {
+		value = nil // Liquid's default stands in for false, too
+	}
 	for i := range s.steps {
 		c.other = s.steps[i].run(c.other[:0], value)
 		c.value, c.other = c.other, c.value
@@ -258,6 +261,15 @@ func (c *Composer) fetch(from source) []byte {
 		return c.value
 	}
 	return nil
+}
+
+// isFalse reports whether a field is JSON's false, which is not the text "false".
+func (c *Composer) isFalse(from source) bool {
+	if from < 0 {
+		return false
+	}
+	v := c.fields.Value(int(from))
+	return v.Kind == JSON && string(bytes.TrimSpace(v.Bytes)) == "false"
 }
 
 func (c *Composer) appendOwnAddress(dst []byte) []byte {

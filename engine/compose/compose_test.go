@@ -59,7 +59,7 @@ func composed(t testing.TB, tpl *Template, r *Recipient, caps Caps) []byte {
 		t.Fatal(err)
 	}
 	defer m.Reset()
-	whole := bytes.Join(m.Parts, nil)
+	whole := joined(&m)
 	if m.Size != len(whole) {
 		t.Errorf("Size is %d, the parts have %d octets", m.Size, len(whole))
 	}
@@ -68,6 +68,9 @@ func composed(t testing.TB, tpl *Template, r *Recipient, caps Caps) []byte {
 	}
 	return whole
 }
+
+// joined is the message as bytes.
+func joined(m *Message) []byte { return bytes.Join(m.Parts, nil) }
 
 func TestMessageIsTheSameAtEveryAttempt(t *testing.T) {
 	t.Parallel()

@@ -1,6 +1,9 @@
 package compose
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // lexeme is one word of an expression.
 type lexeme struct {
@@ -76,6 +79,10 @@ func lexExpression(s string) []lexeme {
 		out = append(out, l)
 	}
 	return out
+}
+
+func hasBadLexeme(s string) bool {
+	return slices.ContainsFunc(lexExpression(s), func(l lexeme) bool { return l.kind == badLexeme })
 }
 
 // call is one filter of a pipeline.

@@ -46,7 +46,6 @@ func (c *compiler) buildHeaders(t *Template, ready *readyMade) {
 		add(headerOp{kind: unstructuredField, name: "Subject", program: c.compileText(content.Subject, "subject", inHeader)})
 	case !has("subject"):
 		c.warnAt(content.From, 0, "subject", "is missing")
-		add(headerOp{kind: fixedFields, fixed: []byte("Subject: \r\n")})
 	}
 	if !has("date") {
 		add(headerOp{kind: dateField, name: "Date"})

@@ -44,33 +44,32 @@ func foldable(text []byte, column int) bool {
 	if column+len(text) <= maxLine {
 		return true
 	}
-	// Folds go before runs of spaces: a run and the word behind it share a line.
-	for run, i := column, 0; i < len(text); i++ {
-		if text[i] == ' ' && i > 0 && text[i-1] != ' ' {
-			run = 0
+	for line, i := column, 0; i < len(text); i++ {
+		if foldsAt(text, i) {
+			line = 0
 		}
-		if run++; run > maxLine {
+		if line++; line > maxLine {
 			return false
 		}
 	}
 	return true
 }
 
-// appendFolded appends ASCII text, folding before spaces so that lines stay
-// within foldAt where they can. No line is of white space alone.
+// foldsAt reports whether a line may end before text[i]: a single space, since
+// many readers make one space of a fold with all the white space behind it.
+func foldsAt(text []byte, i int) bool {
+	return text[i] == ' ' && i > 0 && text[i-1] != ' ' && i+1 < len(text) && text[i+1] != ' '
+}
+
+// appendFolded appends ASCII text, folding it so that lines stay within foldAt
+// where they can. No line is of white space alone.
 func appendFolded(dst, text []byte, column int) []byte {
 	for column+len(text) > foldAt {
-		// The last run of spaces that begins within the line, else the first.
+		// The last place within the line, else the first behind it.
 		at := -1
-		for i := 1; i < len(text); i++ {
-			if text[i] == ' ' && text[i-1] != ' ' {
-				if at >= 0 && column+i > foldAt {
-					break
-				}
+		for i := 1; i < len(text) && (at < 0 || column+i <= foldAt); i++ {
+			if foldsAt(text, i) {
 				at = i
-				if column+i > foldAt {
-					break
-				}
 			}
 		}
 		if at < 0 {
@@ -175,6 +174,10 @@ func appendMailbox[T string | []byte](dst []byte, name string, display []byte, a
 		dst = appendFolded(dst, display, column)
 	default:
 		dst = appendQuoted(dst, display)
+		if quoted := dst[start:]; column+len(quoted) > foldAt {
+			// Spaces within quotes may be folded at as well (RFC 5322 3.2.4).
+			dst = appendFolded(dst[:start], bytes.Clone(quoted), column)
+		}
 	}
 	if last := bytes.LastIndexByte(dst[start:], '\n'); last >= 0 {
 		column = len(dst) - start - last - 1

@@ -198,6 +198,11 @@ func (in *interpreter) add(name string, fn any) {
 		if err := in.growth(name, all); err != nil {
 			return nil, err
 		}
+		for i, a := range all {
+			if _, text := a.(string); !text && a != nil && i < f.Type().NumIn() && f.Type().In(i).Kind() == reflect.String {
+				all[i] = displayText(a) // text filters work on what would be shown
+			}
+		}
 		out, err = values.Call(f, all)
 		if err != nil {
 			return nil, err

@@ -169,11 +169,19 @@ func (c *compiler) reportSyntax(p *program, tokens []token, err error) {
 				return
 			}
 		case tok.kind == tagToken && strings.HasPrefix(tok.name, "end"):
-			if len(open) == 0 || open[len(open)-1].name != tok.name[3:] {
+			begins := func(t token) bool { return t.name == tok.name[3:] }
+			if !slices.ContainsFunc(open, begins) {
 				c.at(p.text, tok.at, p.field, "{%% %s %%} without its {%% %s %%}", tok.name, tok.name[3:])
 				return
 			}
+			if top := open[len(open)-1]; !begins(top) {
+				c.at(p.text, top.at, p.field, "{%% %s %%} lacks its {%% end%s %%}", top.name, top.name)
+				return
+			}
 			open = open[:len(open)-1]
+		case tok.kind == tagToken && clauseOf[tok.name] != nil && (len(open) == 0 || !slices.Contains(clauseOf[tok.name], open[len(open)-1].name)):
+			c.at(p.text, tok.at, p.field, "{%% %s %%} is not inside %s", tok.name, strings.Join(clauseOf[tok.name], " or "))
+			return
 		case tok.kind == tagToken:
 			if _, err := in.parse(tagAlone(tok)); err != nil {
 				c.at(p.text, tok.at, p.field, "{%% %s %s %%} is not understood", tok.name, tok.text)
@@ -190,6 +198,9 @@ func (c *compiler) reportSyntax(p *program, tokens []token, err error) {
 	}
 	c.at(p.text, 0, p.field, "the template is not understood: %s", err)
 }
+
+// clauseOf tells which blocks a clause divides.
+var clauseOf = map[string][]string{"else": {"if", "unless", "case", "for"}, "elsif": {"if"}, "when": {"case"}}
 
 // tagAlone is the smallest template around one tag.
 func tagAlone(tok token) string {

@@ -129,7 +129,7 @@ func (w *layoutWriter) entity(e *entity, depth int) {
 	switch {
 	case e.children != nil:
 		for i, child := range e.children {
-			if i > 0 || depth > 0 {
+			if i > 0 {
 				w.write("\r\n")
 			}
 			w.write("--" + boundary + "\r\n")
@@ -161,8 +161,8 @@ func (c *compiler) fileEntity(p Part, inline bool, field string) *entity {
 		c.at(place, 0, field, "%q cannot be the content type of a file", kind)
 		return nil
 	}
-	formatted := mime.FormatMediaType(mediaType, params)
-	if formatted == "" {
+	typeField := contentType(mediaType, params)
+	if typeField == "" {
 		c.at(place, 0, field, "%q cannot be the content type of a file", kind)
 		return nil
 	}
@@ -172,7 +172,7 @@ func (c *compiler) fileEntity(p Part, inline bool, field string) *entity {
 		return nil
 	}
 	var b strings.Builder
-	b.WriteString("Content-Type: " + strings.ReplaceAll(formatted, "; ", ";\r\n ") + "\r\n")
+	b.WriteString(typeField)
 	b.WriteString("Content-Transfer-Encoding: base64\r\n")
 	if inline {
 		if strings.ContainsFunc(p.Name, func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune("<>()\\\",:;[]", r) }) {
@@ -185,6 +185,21 @@ func (c *compiler) fileEntity(p Part, inline bool, field string) *entity {
 		b.WriteString("Content-Disposition: attachment" + filenameParam(name) + "\r\n")
 	}
 	return &entity{fields: b.String(), text: -1, body: appendBase64Lines(nil, p.Bytes)}
+}
+
+// contentType is the Content-Type field, "" where it cannot be written.
+func contentType(kind string, params map[string]string) string {
+	s := mime.FormatMediaType(kind, params)
+	if s == "" {
+		return ""
+	}
+	if s = "Content-Type: " + s; len(s) > foldAt {
+		s = strings.ReplaceAll(s, "; ", ";\r\n ")
+	}
+	if longestInside(s) > maxLine {
+		return ""
+	}
+	return s + "\r\n"
 }
 
 // filenameParam is the filename parameter, in the form of RFC 2231 where it is

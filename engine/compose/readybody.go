@@ -20,6 +20,10 @@ func (c *compiler) parseEntity(t *Template, fields []rawField, body located, dep
 	kind, params := "text/plain", map[string]string{}
 	encoding, typeAt := "", body.at
 	for _, f := range fields {
+		if hasTemplate(f.value) {
+			c.at(src, f.at, "message", "the field %s of a part cannot hold a template", f.name)
+			return nil
+		}
 		switch strings.ToLower(f.name) {
 		case "content-type":
 			k, p, err := mime.ParseMediaType(f.value)
@@ -30,10 +34,6 @@ func (c *compiler) parseEntity(t *Template, fields []rawField, body located, dep
 			kind, params, typeAt = k, p, f.at
 		case "content-transfer-encoding":
 			encoding = f.value
-		}
-		if hasTemplate(f.value) {
-			c.at(src, f.at, "message", "the field %s of a part cannot hold a template", f.name)
-			return nil
 		}
 		if !c.checkRawField(f) {
 			return nil
@@ -183,12 +183,11 @@ func (c *compiler) textLeaf(t *Template, kind string, params map[string]string, 
 		return nil
 	}
 	params["charset"] = "utf-8"
-	formatted := mime.FormatMediaType(kind, params)
-	if formatted == "" {
+	head := contentType(kind, params)
+	if head == "" {
 		c.at(c.content.Message, body.at, "message", "the content type of a text part cannot be written")
 		return nil
 	}
-	head := "Content-Type: " + strings.ReplaceAll(formatted, "; ", ";\r\n ") + "\r\n"
 	return textEntity(head+keepFields(fields, "content-type", "content-transfer-encoding"), t.addText(p))
 }
 

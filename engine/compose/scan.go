@@ -65,6 +65,12 @@ func scanTemplate(c *checker, field string, t Text) []token {
 		}
 		end += open + 2
 		body, at := src[open+2:end], open+2
+		if inner := indexOpen(body, 0); inner >= 0 && hasBadLexeme(body) {
+			// The end that was found belongs to the next one.
+			c.at(t, open, field, "%q is never closed by %q", src[open:open+2], closer)
+			pos = open + 2 + inner
+			continue
+		}
 		pos = end + 2
 		if strings.HasPrefix(body, "-") {
 			trimLast()
