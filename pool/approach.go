@@ -169,7 +169,9 @@ func (a *approach) talk(ctx context.Context, nc net.Conn, addr netip.AddrPort) (
 	for {
 		pieces = session.Output(pieces[:0])
 		events = session.Events(events[:0])
-		ready := false
+		// Both are acted upon when all events are read: the session may have
+		// found fault with what came behind (RFC 3207 5: injected bytes).
+		ready, handshake := false, false
 		for i := range events {
 			e := &events[i]
 			switch e.Kind {
@@ -180,16 +182,7 @@ func (a *approach) talk(ctx context.Context, nc net.Conn, addr netip.AddrPort) (
 				_ = link.Close()
 				return nil, a.failure(addr, &e.Outcome)
 			case smtp.Handshake:
-				hctx, cancel := context.WithTimeout(ctx, o.HandshakeTimeout)
-				sc, err := s.pool.tls.Client(hctx, nc, a.to.Name, a.lane.opts.Verify)
-				cancel()
-				if err != nil {
-					_ = nc.Close()
-					return nil, a.failure(addr, &smtp.Outcome{Command: smtp.StartTLS, Err: fmt.Errorf("%w: %w", errHandshake, err)})
-				}
-				link, tlsVer = sc, sc.Version()
-				session.Secured()
-				pieces = session.Output(pieces[:0])
+				handshake = true
 			case smtp.EventUnset, smtp.Settled:
 			case smtp.GearChanged:
 				remember(o, a.to.Name, e)
@@ -200,6 +193,18 @@ func (a *approach) talk(ctx context.Context, nc net.Conn, addr netip.AddrPort) (
 				lane: a.lane, to: a.to, source: a.source, gate: s.gates[a.source],
 				addr: addr, tls: tlsVer, session: session, link: link, opened: o.Now(),
 			}, nil
+		}
+		if handshake {
+			hctx, cancel := context.WithTimeout(ctx, o.HandshakeTimeout)
+			sc, err := s.pool.tls.Client(hctx, nc, a.to.Name, a.lane.opts.Verify)
+			cancel()
+			if err != nil {
+				_ = nc.Close()
+				return nil, a.failure(addr, &smtp.Outcome{Command: smtp.StartTLS, Err: fmt.Errorf("%w: %w", errHandshake, err)})
+			}
+			link, tlsVer = sc, sc.Version()
+			session.Secured()
+			pieces = session.Output(pieces[:0])
 		}
 		cmd, _ := session.Waiting()
 		wait := o.Timeouts.For(cmd)

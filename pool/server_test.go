@@ -50,6 +50,7 @@ type server struct {
 	most     int
 	messages int
 	secure   int // sessions with TLS
+	plain    int // messages without
 	resumed  int
 	quits    int
 	from     []netip.Addr
@@ -133,8 +134,10 @@ func (s *server) serve(c net.Conn, p *peer) {
 	if s.script.drip {
 		w = bufio.NewWriterSize(dripper{c}, 1)
 	}
-	// answer is false when the connection is to end.
+	// answer is false when the connection is to end; said is what was answered.
+	said := ""
 	answer := func(verb, line, usual string) bool {
+		said = usual
 		if f := s.script.reply; f != nil {
 			switch a := f(p, verb, line); a {
 			case "":
@@ -146,13 +149,19 @@ func (s *server) serve(c net.Conn, p *peer) {
 				_, _ = io.Copy(io.Discard, r)
 				return false
 			default:
+				said = a
 				say(a)
+				if strings.HasPrefix(a, "421") {
+					_ = w.Flush()
+					return false
+				}
 				return true
 			}
 		}
 		say(usual)
 		return true
 	}
+	var mail, to bool // what the transaction has (RFC 5321 4.1.4)
 	greeting := s.script.greeting
 	if greeting == "" {
 		greeting = "220 test"
@@ -162,8 +171,13 @@ func (s *server) serve(c net.Conn, p *peer) {
 	}
 	ended := func(rcpt string) bool {
 		usual := "250 ok"
-		took := true
+		took := mail && to
+		mail, to = false, false
 		p.messages++
+		if !took {
+			say("503 no transaction")
+			return true
+		}
 		if f := s.script.reply; f != nil {
 			if a := f(p, "END", rcpt); a != "" {
 				took = strings.HasPrefix(a, "2")
@@ -180,9 +194,19 @@ func (s *server) serve(c net.Conn, p *peer) {
 			}
 		}
 		if took {
-			s.change(func() { s.messages++; s.rcpts[rcpt]++ })
+			s.change(func() {
+				s.messages++
+				s.rcpts[rcpt]++
+				if !p.secure {
+					s.plain++
+				}
+			})
 		}
 		say(usual)
+		if strings.HasPrefix(usual, "421") {
+			_ = w.Flush()
+			return false
+		}
 		return true
 	}
 	rcpt := ""
@@ -227,6 +251,7 @@ func (s *server) serve(c net.Conn, p *peer) {
 			}
 			_ = w.Flush()
 			if s.script.badTLS {
+				_, _ = r.ReadByte() // of the ClientHello: before it, this would be an injection
 				_, _ = io.WriteString(c, "this is not TLS at all\r\n")
 				return
 			}
@@ -248,21 +273,39 @@ func (s *server) serve(c net.Conn, p *peer) {
 				w = bufio.NewWriterSize(dripper{tc}, 1)
 			}
 		case "MAIL":
+			if mail {
+				say("503 nested MAIL")
+				continue
+			}
 			if !answer(verb, line, "250 sender ok") {
 				return
 			}
+			mail = said[0] == '2'
 		case "RCPT":
+			if !mail {
+				say("503 no MAIL")
+				continue
+			}
 			rcpt = strings.TrimSuffix(strings.TrimPrefix(line, "RCPT TO:<"), ">")
 			if !answer(verb, line, "250 recipient ok") {
 				return
 			}
+			to = said[0] == '2'
 		case "RSET":
+			mail, to = false, false
 			if !answer(verb, line, "250 reset") {
 				return
 			}
 		case "DATA":
+			if !to {
+				say("503 no RCPT")
+				continue
+			}
 			if !answer(verb, line, "354 go on") {
 				return
+			}
+			if said[0] != '3' {
+				continue
 			}
 			_ = w.Flush()
 			for line != "." {
