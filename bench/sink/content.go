@@ -48,7 +48,7 @@ func (s *session) data(p []byte) []byte {
 			s.body = unstuff(s.body[:len(s.body)-3])
 		}
 		s.finish()
-		if s.prof.ext&extPipelining == 0 {
+		if !s.can(extPipelining) {
 			s.awaited = true
 		}
 	}
@@ -81,7 +81,7 @@ func unstuff(body []byte) []byte {
 // follows all the same, and is discarded (RFC 3030 2).
 func (s *session) obeyBdat(arg []byte) {
 	size, last, ok := splitChunk(arg)
-	if !ok || s.prof.ext&extChunking == 0 || !s.hello {
+	if !ok || !s.can(extChunking) {
 		// Nobody knows how many octets follow, if any.
 		s.answer(ansUnknown)
 		return
@@ -175,7 +175,7 @@ func (s *session) chunkDone() {
 	default:
 		s.answer(ansChunk)
 	}
-	if s.prof.ext&extPipelining == 0 {
+	if !s.can(extPipelining) {
 		s.awaited = true
 	}
 }
@@ -212,7 +212,7 @@ func (s *session) finish() {
 		said := rule.reply.wire != nil
 		say = s.act(rule, said, &r)
 		// Without an answer nobody knows, unless the script does.
-		take = rule.take || r.code < 400 && (say || said && (rule.do == doClose || rule.do == doStall))
+		take = rule.take || r.code < 400 && (say || said && rule.do != doGarbage && rule.do != doFlood)
 	}
 	if take {
 		s.tally.accepted++

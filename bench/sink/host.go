@@ -20,17 +20,17 @@ type host struct {
 }
 
 // enter counts a connection in; refused answers why there is no place for it.
-// Every enter is paired with a leave, refused ones too.
+// Each one that is let in is paired with a leave.
 func (h *host) enter(now time.Duration) (refused answer, ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.open++
-	if h.prof.connections > 0 && h.open > h.prof.connections {
+	if h.prof.connections > 0 && h.open >= h.prof.connections {
 		return ansBusy, false
 	}
 	if !h.connects.take(now, h.prof.connRate) {
 		return ansRate, false
 	}
+	h.open++
 	return 0, true
 }
 

@@ -102,6 +102,9 @@ func (l *link) flush() gnet.Action {
 	switch l.ending {
 	case endClose:
 		return gnet.Close
+	case endReset:
+		l.conn.SetLinger(0)
+		return gnet.Close
 	case endSecure:
 		if err := l.handOver(); err != nil {
 			l.sink.complain("hand over to TLS", err)

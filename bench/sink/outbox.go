@@ -16,24 +16,33 @@ type mark struct {
 	due time.Duration // since the sink's start
 }
 
-// hold makes everything appended so far wait until due, and never less than
-// what was appended before it.
-func (o *outbox) hold(due time.Duration) {
-	if n := len(o.marks); n > o.next && o.marks[n-1].due > due {
-		due = o.marks[n-1].due
-	}
+// hold makes the last n bytes wait until due, and never less than what was
+// appended before them.
+func (o *outbox) hold(n int, due time.Duration) {
+	due = max(due, o.close(len(o.buf)-n))
 	o.marks = append(o.marks, mark{len(o.buf), due})
 }
 
 // drip holds the last n bytes so that one leaves every gap, the first at due.
 func (o *outbox) drip(n int, due, gap time.Duration) {
-	if m := len(o.marks); m > o.next && o.marks[m-1].due > due {
-		due = o.marks[m-1].due
-	}
+	due = max(due, o.close(len(o.buf)-n))
 	for i := len(o.buf) - n + 1; i <= len(o.buf); i++ {
 		o.marks = append(o.marks, mark{i, due})
 		due += gap
 	}
+}
+
+// close gives the bytes before end that have no time yet that of their
+// predecessors, and returns it.
+func (o *outbox) close(end int) time.Duration {
+	marked, due := o.head, time.Duration(0)
+	if n := len(o.marks); n > o.next {
+		marked, due = o.marks[n-1].end, o.marks[n-1].due
+	}
+	if end > marked {
+		o.marks = append(o.marks, mark{end, due})
+	}
+	return due
 }
 
 // take returns what may leave now. The slice is good until the next append.

@@ -130,6 +130,7 @@ const (
 	atNowhere phase = iota
 	atConnect
 	atEhlo
+	atHelo
 	atStartTLS
 	atMail
 	atRcpt
@@ -142,7 +143,7 @@ const (
 	numPhases
 )
 
-var phaseNames = [numPhases]string{"", "connect", "ehlo", "starttls", "mail", "rcpt", "data", "bdat", "content", "end", "rset", "quit"}
+var phaseNames = [numPhases]string{"", "connect", "ehlo", "helo", "starttls", "mail", "rcpt", "data", "bdat", "content", "end", "rset", "quit"}
 
 func phaseByName(name string) (phase, bool) {
 	for p := atConnect; p < numPhases; p++ {
@@ -162,6 +163,7 @@ const (
 	doStall
 	doGarbage
 	doFlood
+	doReset
 )
 
 func deedByName(name string) (deed, bool) {
@@ -176,6 +178,8 @@ func deedByName(name string) (deed, bool) {
 		return doGarbage, true
 	case "flood":
 		return doFlood, true
+	case "reset":
+		return doReset, true
 	}
 	return doNothing, false
 }
@@ -207,7 +211,11 @@ var extNames = []struct {
 // extDefault is what a server offers without a script.
 const extDefault = extPipelining | extChunking | ext8BitMIME | extSMTPUTF8 | extSize | extEnhanced | extStartTLS
 
+// extensionByName knows "none" too, for a list that is to be empty.
 func extensionByName(name string) (extensions, bool) {
+	if name == "none" {
+		return 0, true
+	}
 	for _, e := range extNames {
 		if strings.EqualFold(e.name, name) {
 			return e.bit, true

@@ -31,7 +31,8 @@ type Server struct {
 	Listen Words `yaml:"listen"`
 	// Name stands in the greeting and the EHLO reply; default sink.test.
 	Name string `yaml:"name"`
-	// Extensions replaces what EHLO offers; Without takes some away.
+	// Extensions replaces what EHLO offers (none: nothing); Without takes some
+	// away.
 	Extensions Words `yaml:"extensions"`
 	Without    Words `yaml:"without"`
 	// Size is the largest message, in octets (RFC 1870); default 64 MiB.
@@ -78,7 +79,7 @@ type Greylist struct {
 
 // Rule changes what happens at one phase. The first rule that matches wins.
 type Rule struct {
-	// At is the phase: connect, ehlo, starttls, mail, rcpt, data, bdat,
+	// At is the phase: connect, ehlo, helo, starttls, mail, rcpt, data, bdat,
 	// content, end, rset, quit.
 	At string `yaml:"at"`
 	// To and From are patterns on the envelope: "*" and "?" stand for any
@@ -96,8 +97,9 @@ type Rule struct {
 
 	// Reply is the answer: a code and text, one line or several.
 	Reply Text `yaml:"reply"`
-	// Do is what happens instead of the reply, or after it: close, stall,
-	// garbage (nonsense instead of a reply), flood (a reply without an end).
+	// Do is what happens instead of the reply, or after it: close, reset (close
+	// with a TCP RST), stall; or instead of it only: garbage (nonsense), flood (a
+	// reply without an end).
 	Do string `yaml:"do"`
 	// After is how many octets of content pass before it happens (content only).
 	After int64 `yaml:"after"`
@@ -299,7 +301,7 @@ func checkRules(prefix string, rules []Rule) (all []mistake) {
 			}
 		}
 		if _, ok := deedByName(r.Do); !ok {
-			wrong("do", "%q is none of close, stall, garbage, flood", r.Do)
+			wrong("do", "%q is none of close, reset, stall, garbage, flood", r.Do)
 		}
 		if r.After != 0 && at != atContent {
 			wrong("after", "only content has octets to wait for")

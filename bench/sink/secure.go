@@ -121,8 +121,14 @@ func (t *secureLink) flush() bool {
 		t.arm(due)
 		return false
 	}
-	if t.ending == endClose {
+	switch t.ending {
+	case endClose:
 		t.tls.CloseWrite()
+		return true
+	case endReset:
+		if tcp, ok := t.conn.(*net.TCPConn); ok {
+			tcp.SetLinger(0)
+		}
 		return true
 	}
 	return false

@@ -21,6 +21,7 @@ type session struct {
 
 	line      []byte // an unfinished command line
 	overlong  bool   // the rest of a line that is too long is skipped
+	entered   bool   // counted by the host
 	hello     bool
 	esmtp     bool
 	secured   bool
@@ -53,6 +54,7 @@ const (
 	endNot    ending = iota
 	endClose         // when all replies have left
 	endStall         // never: input is ignored, nothing is answered
+	endReset         // as endClose, with a TCP RST
 	endSecure        // hand over to TLS when all replies have left
 )
 
@@ -80,10 +82,12 @@ type envelope struct {
 // open greets.
 func (s *session) open(now time.Duration) {
 	s.now = now
+	s.awaited = true // RFC 5321 3.1: the client waits for the greeting
 	if a, ok := s.host.enter(now); !ok {
 		s.say(s.prof.answers[a])
 		return
 	}
+	s.entered = true
 	r := s.prof.greeting
 	if !s.ruled(atConnect, &r) {
 		return
@@ -166,7 +170,7 @@ func (s *session) command(p []byte) []byte {
 		line = line[:n-1]
 	}
 	s.obey(line)
-	if s.prof.ext&extPipelining == 0 && s.content < inChunk {
+	if !s.can(extPipelining) && s.content < inChunk {
 		s.awaited = true
 	}
 	if s.ending == endSecure {
@@ -223,14 +227,14 @@ func (s *session) obeyHello(v verb, arg []byte) {
 		s.answer(ansSyntax)
 		return
 	}
-	r := s.prof.helo
+	at, r := atHelo, s.prof.helo
 	if v == verbEhlo {
-		r = s.prof.ehlo
+		at, r = atEhlo, s.prof.ehlo
 		if s.secured {
 			r = s.prof.ehloSecured
 		}
 	}
-	if !s.ruled(atEhlo, &r) {
+	if !s.ruled(at, &r) {
 		return
 	}
 	s.say(r)
@@ -287,6 +291,9 @@ func (s *session) reset() {
 	s.cut = nil
 }
 
+// can reports whether an extension was offered and EHLO was used to ask for it.
+func (s *session) can(e extensions) bool { return s.esmtp && s.prof.ext&e != 0 }
+
 // kept reports whether addresses are worth copying.
 func (s *session) kept() bool { return s.recorder != nil || s.prof.envelope }
 
@@ -341,7 +348,7 @@ func (s *session) obeyMail(arg []byte) {
 // mailParam reads one parameter of MAIL; ok false: the answer says why.
 func (s *session) mailParam(key, value []byte) (answer, bool) {
 	is := func(ext extensions, name string) bool {
-		return s.esmtp && s.prof.ext&ext != 0 && bytes.EqualFold(key, []byte(name))
+		return s.can(ext) && bytes.EqualFold(key, []byte(name))
 	}
 	switch {
 	case is(extSize, "SIZE"):
@@ -379,7 +386,7 @@ func (s *session) obeyRcpt(arg []byte) {
 		return
 	}
 	for key, _, rest := nextParam(params); key != nil; key, _, rest = nextParam(rest) {
-		if s.prof.ext&extDSN == 0 || !bytes.EqualFold(key, []byte("NOTIFY")) && !bytes.EqualFold(key, []byte("ORCPT")) {
+		if !s.can(extDSN) || !bytes.EqualFold(key, []byte("NOTIFY")) && !bytes.EqualFold(key, []byte("ORCPT")) {
 			s.answer(ansParam)
 			return
 		}
@@ -502,6 +509,12 @@ func (s *session) act(rule *rule, said bool, r *reply) bool {
 		}
 		s.ending = endClose
 		return false
+	case doReset:
+		if said {
+			s.say(*r)
+		}
+		s.ending = endReset
+		return false
 	case doStall:
 		if said {
 			s.say(*r)
@@ -546,7 +559,7 @@ func (s *session) sayRaw(wire []byte) {
 	case s.prof.drip > 0:
 		s.out.drip(len(wire), due, s.prof.drip)
 	case due > s.now:
-		s.out.hold(due)
+		s.out.hold(len(wire), due)
 	}
 }
 

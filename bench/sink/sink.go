@@ -225,7 +225,9 @@ func (s *Sink) newSession(local netip.AddrPort) *session {
 // gone is the counterpart of newSession.
 func (s *Sink) gone(d *session) {
 	d.host.count.closed()
-	d.host.leave()
+	if d.entered {
+		d.host.leave()
+	}
 	s.all.closed()
 	s.settle(d)
 }

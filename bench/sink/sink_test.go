@@ -52,8 +52,10 @@ func dial(t *testing.T, addr string) *client {
 	t.Cleanup(func() { c.Close() })
 	// A dialogue that hangs must fail and not hang the tests.
 	c.SetDeadline(time.Now().Add(20 * time.Second))
-	return &client{t, c, bufio.NewReader(c)}
+	return newClient(t, c)
 }
+
+func newClient(t *testing.T, c net.Conn) *client { return &client{t, c, bufio.NewReader(c)} }
 
 func (c *client) send(text string) {
 	c.t.Helper()
@@ -189,7 +191,7 @@ func TestSecuredDialoguePipelines(t *testing.T) {
 		t.Fatal("no certificate")
 	}
 	tc := tls.Client(c.conn, &tls.Config{ServerName: "sink.test", RootCAs: roots})
-	c = &client{t, tc, bufio.NewReader(tc)}
+	c = newClient(t, tc)
 	c.send("EHLO client.test\r\n")
 	for {
 		l := c.line()
