@@ -72,7 +72,7 @@ func ParseSize(s string) (int64, bool) {
 		}
 	}
 	v, err := strconv.ParseFloat(number, 64)
-	if err != nil || octets == 0 || !(v >= 0) || v*float64(octets) > 1<<60 {
+	if err != nil || octets == 0 || strings.Trim(number, "0123456789.") != "" || v*float64(octets) > 1<<60 {
 		return 0, false
 	}
 	return int64(math.Round(v * float64(octets))), true
