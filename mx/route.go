@@ -24,6 +24,15 @@ const (
 	Prohibited
 )
 
+var statusNames = [...]string{"unset", "found", "null MX", "no domain", "temporary failure", "prohibited"}
+
+func (s Status) String() string {
+	if int(s) < len(statusNames) {
+		return statusNames[s]
+	}
+	return "unknown"
+}
+
 // Route is where mail for a domain goes.
 type Route struct {
 	// Site is the name that limits, learning and pauses apply to.

@@ -1,0 +1,330 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"connectrpc.com/connect"
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/penstock-mail/penstock/engine/control"
+	pb "github.com/penstock-mail/penstock/engine/control/penstockv1"
+	"github.com/penstock-mail/penstock/engine/ledger"
+)
+
+// ask runs a query against the data directory, held by another process or not.
+func (f *flags) ask(query func(*control.Client) error) error {
+	c, done, err := f.client()
+	if err != nil {
+		return err
+	}
+	defer done()
+	err = query(c)
+	var remote *connect.Error
+	if errors.As(err, &remote) {
+		// A person wants the message, not the protocol's prefix.
+		return errors.New(remote.Message())
+	}
+	return err
+}
+
+func newReport(f *flags) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "report ID",
+		Short: "Show a campaign's report, at any time, also while it is being sent",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := f.formatIs("table", "json"); err != nil {
+				return err
+			}
+			return f.ask(func(c *control.Client) error {
+				res, err := c.GetReport(cmd.Context(), &pb.GetReportRequest{CampaignId: args[0]})
+				if err != nil {
+					return err
+				}
+				return printReport(cmd.OutOrStdout(), res.ReportJson, f.format)
+			})
+		},
+	}
+	f.add(c, "config", "data", "format")
+	return c
+}
+
+func newRecipient(f *flags) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "recipient ID ADDRESS",
+		Short: "Show what became of one address: every attempt, host, reply and time",
+		Args:  cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := f.formatIs("table", "json"); err != nil {
+				return err
+			}
+			return f.ask(func(c *control.Client) error {
+				res, err := c.GetRecipient(cmd.Context(), &pb.GetRecipientRequest{CampaignId: args[0], Address: args[1]})
+				if err != nil {
+					return err
+				}
+				if f.format == "json" {
+					return printJSON(cmd.OutOrStdout(), res)
+				}
+				return printRecipient(cmd.OutOrStdout(), res)
+			})
+		},
+	}
+	f.add(c, "config", "data", "format")
+	return c
+}
+
+func newExport(f *flags) *cobra.Command {
+	var states []string
+	c := &cobra.Command{
+		Use:   "export ID",
+		Short: "Write recipients with their state, last code and reply, as CSV or JSON lines",
+		Args:  cobra.ExactArgs(1),
+		Example: `  penstock export spring-2026 --state bounced,deferred > bounced.csv
+  penstock export spring-2026 --format json | jq -r .recipient.address`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if !cmd.Flags().Changed("format") {
+				f.format = "csv"
+			}
+			if err := f.formatIs("csv", "json"); err != nil {
+				return err
+			}
+			for _, name := range states {
+				if _, ok := ledger.ParseState(name); !ok {
+					return mistake("--state %s: want some of %s", name, strings.Join(ledger.StateNames(), ","))
+				}
+			}
+			return f.ask(func(c *control.Client) error {
+				stream, err := c.Export(cmd.Context(), &pb.ExportRequest{CampaignId: args[0], States: states})
+				if err != nil {
+					return err
+				}
+				defer stream.Close()
+				return writeStream(cmd.OutOrStdout(), f.format, stream, (*pb.ExportResponse).GetRecipients,
+					[]string{"seq", "address", "state", "due", "attempts", "time", "host", "code", "enhanced_code", "reply"}, exportCells)
+			})
+		},
+	}
+	c.Flags().StringSliceVar(&states, "state", nil, "only these `states`, separated by commas")
+	f.add(c, "config", "data")
+	c.Flags().StringVar(&f.format, "format", "csv", "output: csv or json (JSON lines)")
+	return c
+}
+
+func exportCells(r *pb.ExportedRecipient) []string {
+	last := r.GetLast()
+	cells := []string{
+		strconv.FormatUint(uint64(r.Recipient.Seq), 10), r.Recipient.Address, r.Recipient.State, "",
+		strconv.FormatUint(uint64(r.Attempts), 10), "", last.GetHost(), "", last.GetEnhancedCode(), last.GetText(),
+	}
+	if r.Recipient.Due != nil {
+		cells[3] = r.Recipient.Due.AsTime().Format(timeFormat)
+	}
+	if last.GetTime() != nil {
+		cells[5] = last.Time.AsTime().Format(timeFormat)
+	}
+	if last.GetCode() != 0 {
+		cells[7] = strconv.FormatUint(uint64(last.Code), 10)
+	}
+	return cells
+}
+
+// timeFormat is RFC 3339 with milliseconds, for files.
+const timeFormat = "2006-01-02T15:04:05.000Z07:00"
+
+func newRejects(f *flags) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "rejects ID",
+		Short: "List the rows that were not loaded, with file, line and reason",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := f.formatIs("table", "csv", "json"); err != nil {
+				return err
+			}
+			return f.ask(func(c *control.Client) error {
+				stream, err := c.ListRejects(cmd.Context(), &pb.ListRejectsRequest{CampaignId: args[0]})
+				if err != nil {
+					return err
+				}
+				defer stream.Close()
+				return writeStream(cmd.OutOrStdout(), f.format, stream, (*pb.ListRejectsResponse).GetRejects,
+					[]string{"seq", "file", "line", "reason", "detail", "address"}, func(r *pb.Reject) []string {
+						return []string{strconv.FormatUint(uint64(r.Seq), 10), r.File, strconv.FormatUint(uint64(r.Line), 10), r.Reason, r.Detail, r.Address}
+					})
+			})
+		},
+	}
+	f.add(c, "config", "data", "format")
+	return c
+}
+
+// received is a stream of responses, each with some records.
+type received[R any] interface {
+	Receive() bool
+	Msg() *R
+	Err() error
+}
+
+// writeStream writes the records of a stream in the format asked for.
+func writeStream[R, T any, PT interface {
+	*T
+	proto.Message
+}](w io.Writer, format string, stream received[R], records func(*R) []PT, columns []string, cells func(PT) []string) error {
+	write, flush := func(PT) error { return nil }, func() error { return nil }
+	switch format {
+	case "json":
+		write = func(r PT) error {
+			line, err := protojson.MarshalOptions{EmitDefaultValues: true}.Marshal(r)
+			if err != nil {
+				return err
+			}
+			_, err = w.Write(append(line, '\n'))
+			return err
+		}
+	case "csv":
+		row, done := csvTable(w, columns...)
+		write, flush = func(r PT) error { return row(cells(r)...) }, done
+	default:
+		t := newTable(w, columns...)
+		write, flush = func(r PT) error { t.row(cells(r)...); return nil }, t.flush
+	}
+	for stream.Receive() {
+		for _, r := range records(stream.Msg()) {
+			if err := write(r); err != nil {
+				return err
+			}
+		}
+	}
+	if err := stream.Err(); err != nil {
+		return err
+	}
+	return flush()
+}
+
+func newVerify(f *flags) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "verify",
+		Short: "Prove that the ledger adds up: every recipient in exactly one state, every index consistent",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return f.ask(func(c *control.Client) error {
+				r, err := c.Verify(cmd.Context(), &pb.VerifyRequest{})
+				if err != nil {
+					return err
+				}
+				for _, fault := range r.Faults {
+					fmt.Fprintln(cmd.ErrOrStderr(), fault)
+				}
+				if n := len(r.Faults); n > 0 {
+					return fmt.Errorf("the ledger does not add up: %d faults", n)
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "verified: %s campaigns, %s recipients, %s history records; all adds up\n",
+					count(r.Campaigns), count(r.Recipients), count(r.Attempts))
+				return nil
+			})
+		},
+	}
+	f.add(c, "config", "data")
+	return c
+}
+
+func newBackup(f *flags) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "backup DIR",
+		Short: "Write a consistent copy of the data directory, also while sending",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			dir, err := filepath.Abs(args[0])
+			if err != nil {
+				return err
+			}
+			return f.ask(func(c *control.Client) error {
+				if _, err := c.Backup(cmd.Context(), &pb.BackupRequest{Directory: dir}); err != nil {
+					return err
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "backed up to %s; use it with --data\n", dir)
+				return nil
+			})
+		},
+	}
+	f.add(c, "config", "data")
+	return c
+}
+
+func newErase(f *flags) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "erase ADDRESS",
+		Short: "Remove an address and its merge data everywhere; the counts stay",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cfg, err := f.load()
+			if err != nil {
+				return err
+			}
+			led, err := openLedger(cfg)
+			if err != nil {
+				return err
+			}
+			n, err := led.Erase(cmd.Context(), args[0])
+			if err = errors.Join(err, led.Close()); err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "erased %s from %s places\n", args[0], count(n))
+			return nil
+		},
+	}
+	f.add(c, "config", "data")
+	return c
+}
+
+func printJSON(w io.Writer, m proto.Message) error {
+	text, err := protojson.MarshalOptions{EmitDefaultValues: true}.Marshal(m)
+	if err != nil {
+		return err
+	}
+	return indented(w, text)
+}
+
+// indented writes JSON as people read it.
+func indented(w io.Writer, text []byte) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(json.RawMessage(text))
+}
+
+func printRecipient(w io.Writer, r *pb.GetRecipientResponse) error {
+	fmt.Fprintf(w, "%s, row %d: %s", r.Recipient.Address, r.Recipient.Seq, r.Recipient.State)
+	if r.Recipient.Due != nil {
+		fmt.Fprintf(w, ", to be tried again at %s", moment(r.Recipient.Due.AsTime()))
+	}
+	fmt.Fprintln(w)
+	if len(r.Attempts) == 0 {
+		fmt.Fprintln(w, "no attempt was made yet")
+		return nil
+	}
+	fmt.Fprintln(w)
+	t := newTable(w, "#", "TIME", "STATE", "HOST", "ADDRESS", "SOURCE", "TLS", "TOOK", "STEP", "REPLY")
+	for _, a := range r.Attempts {
+		number, reply := strconv.FormatUint(uint64(a.Number), 10), a.Text
+		if a.Number == 0 {
+			number = "-"
+		}
+		if a.Code != 0 {
+			reply = strings.Join(strings.Fields(fmt.Sprint(a.Code, " ", a.EnhancedCode, " ", a.Text)), " ")
+		}
+		if a.Anomaly != "" {
+			reply += " (" + a.Anomaly + ")"
+		}
+		t.row(number, moment(a.Time.AsTime()), a.State, a.Host, a.Address, a.Source, a.Tls, span(a.Took.AsDuration()), a.Command, reply)
+	}
+	return t.flush()
+}

@@ -1,0 +1,221 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/penstock-mail/penstock/engine/config"
+	"github.com/penstock-mail/penstock/engine/control"
+	"github.com/penstock-mail/penstock/engine/ledger"
+	"github.com/penstock-mail/penstock/engine/problem"
+)
+
+// flags are those that commands share.
+type flags struct {
+	config   string
+	data     string
+	dns      []string
+	format   string
+	quiet    bool
+	logLevel string
+}
+
+func newRoot() *cobra.Command {
+	f := &flags{}
+	root := &cobra.Command{
+		Use:   "penstock",
+		Short: "Send campaigns by SMTP, as fast as each destination allows, and know what became of every recipient",
+		Long: `Penstock takes a campaign (a message and millions of recipients) and delivers it
+by SMTP, as fast as each destination allows and no faster. It knows afterwards
+what became of every single recipient.
+
+  penstock check campaign.yaml    find everything that is wrong, before sending
+  penstock send campaign.yaml     load, send, report; run it again to continue
+  penstock report ID              the report, at any time`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		// A bare "penstock" shows the help; an unknown command is a mistake.
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return mistake("%w; see: %s --help", err, cmd.CommandPath())
+	})
+	root.AddGroup(
+		&cobra.Group{ID: "sending", Title: "Sending:"},
+		&cobra.Group{ID: "asking", Title: "What became of it:"},
+		&cobra.Group{ID: "keeping", Title: "The data directory:"},
+		&cobra.Group{ID: "trying", Title: "Trying and measuring:"},
+	)
+	group := func(id string, commands ...*cobra.Command) {
+		for _, c := range commands {
+			c.GroupID = id
+			root.AddCommand(c)
+		}
+	}
+	group("sending", newSend(f), newCheck(f), newRender(f))
+	group("asking", newReport(f), newRecipient(f), newExport(f), newRejects(f))
+	group("keeping", newVerify(f), newBackup(f), newErase(f))
+	group("trying", newMX(f), newDKIM(), newSink(), newBench(), newDemo())
+	for _, c := range root.Commands() {
+		usageAsMistake(c)
+	}
+	return root
+}
+
+// usageAsMistake gives wrong arguments the exit code of mistakes.
+func usageAsMistake(c *cobra.Command) {
+	if check := c.Args; check != nil {
+		c.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return mistake("%w; see: %s --help", err, cmd.CommandPath())
+			}
+			return nil
+		}
+	}
+	for _, sub := range c.Commands() {
+		usageAsMistake(sub)
+	}
+}
+
+// add puts the named shared flags on a command.
+func (f *flags) add(c *cobra.Command, names ...string) {
+	set := c.Flags()
+	for _, name := range names {
+		switch name {
+		case "config":
+			set.StringVar(&f.config, name, "", "configuration `file` (default: penstock.yaml here, if there is one)")
+		case "data":
+			set.StringVar(&f.data, name, "", "data `directory` (default ./penstock-data)")
+		case "dns":
+			set.StringArrayVar(&f.dns, name, nil, "DNS resolver, `host:port`; may be repeated (default: the system's)")
+		case "format":
+			set.StringVar(&f.format, name, "table", "output: table, json or csv")
+		case "quiet":
+			set.BoolVar(&f.quiet, name, false, "print nothing but errors")
+		case "log-level":
+			set.StringVar(&f.logLevel, name, "", "debug, info, warn or error (default info)")
+		}
+	}
+}
+
+// load reads the configuration and puts the flags over it. Warnings are
+// printed; mistakes are the error.
+func (f *flags) load() (*config.Config, error) {
+	path := f.config
+	if path == "" {
+		if _, err := os.Stat("penstock.yaml"); err == nil {
+			path = "penstock.yaml"
+		}
+	}
+	c, problems := config.Load(path, f.overrides()...)
+	if err := problems.Err(); err != nil {
+		return nil, err
+	}
+	if !f.quiet {
+		printProblems(os.Stderr, problems)
+	}
+	return c, nil
+}
+
+func (f *flags) overrides() []config.Flag {
+	var over []config.Flag
+	if f.data != "" {
+		over = append(over, config.Flag{Name: "--data", Key: "data", Values: []string{f.data}})
+	}
+	if len(f.dns) > 0 {
+		over = append(over, config.Flag{Name: "--dns", Key: "dns.servers", Values: f.dns})
+	}
+	if f.logLevel != "" {
+		over = append(over, config.Flag{Name: "--log-level", Key: "log.level", Values: []string{f.logLevel}})
+	}
+	return over
+}
+
+// formatIs checks --format against what the command can write.
+func (f *flags) formatIs(allowed ...string) error {
+	if !slices.Contains(allowed, f.format) {
+		return mistake("--format %s: this command writes %s", f.format, strings.Join(allowed, ", "))
+	}
+	return nil
+}
+
+// client gives access to the ledger: through the process that holds the data
+// directory, or by opening it here. done must be called.
+func (f *flags) client() (c *control.Client, done func(), err error) {
+	cfg, err := f.load()
+	if err != nil {
+		return nil, nil, err
+	}
+	led, err := openLedger(cfg)
+	if errors.Is(err, ledger.ErrHeld) {
+		c := control.Dial(cfg.Data)
+		return c, c.Close, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	c = control.Local(led)
+	return c, func() {
+		c.Close()
+		if err := led.Close(); err != nil {
+			fmt.Fprintln(os.Stderr, "penstock: close data directory:", err)
+		}
+	}, nil
+}
+
+// openLedger opens a data directory that must exist already.
+func openLedger(cfg *config.Config) (*ledger.Ledger, error) {
+	if _, err := os.Stat(cfg.Data); errors.Is(err, fs.ErrNotExist) {
+		return nil, &exit{exitFailed, fmt.Errorf("there is no data directory %s: penstock send makes it; --data names another one", cfg.Data)}
+	}
+	return ledger.Open(cfg.Data, ledger.Options{CacheBytes: cfg.Ledger.Cache})
+}
+
+// newLog is the log that the configuration asks for. close must be called.
+func newLog(c config.Log, stderr io.Writer) (log *slog.Logger, close func() error, err error) {
+	close = func() error { return nil }
+	out := stderr
+	if c.File != "" {
+		file, err := os.OpenFile(c.File, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+		if err != nil {
+			return nil, nil, fmt.Errorf("open log: %w", err)
+		}
+		out, close = file, file.Close
+	}
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
+		return nil, nil, fmt.Errorf("log level: %w", err)
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if c.Format == "json" {
+		return slog.New(slog.NewJSONHandler(out, options)), close, nil
+	}
+	return slog.New(slog.NewTextHandler(out, options)), close, nil
+}
+
+// printProblems writes a problem a line, and a count when there are mistakes.
+func printProblems(w io.Writer, problems problem.List) {
+	problems.Sort()
+	mistakes := 0
+	for _, p := range problems {
+		fmt.Fprintln(w, p.Error())
+		if !p.Warning {
+			mistakes++
+		}
+	}
+	switch {
+	case mistakes == 1:
+		fmt.Fprintln(w, "penstock: 1 mistake; nothing was sent")
+	case mistakes > 1:
+		fmt.Fprintf(w, "penstock: %d mistakes; nothing was sent\n", mistakes)
+	}
+}

@@ -1,0 +1,217 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/penstock-mail/penstock/engine"
+	"github.com/penstock-mail/penstock/engine/campaign"
+	"github.com/penstock-mail/penstock/engine/config"
+	"github.com/penstock-mail/penstock/engine/control"
+	pb "github.com/penstock-mail/penstock/engine/control/penstockv1"
+	"github.com/penstock-mail/penstock/engine/ledger"
+)
+
+// sending is the send command with its flags.
+type sending struct {
+	*flags
+	last      time.Duration
+	untilIdle bool
+	test      string
+	row       uint64
+	usage     usage
+}
+
+func newSend(f *flags) *cobra.Command {
+	s := &sending{flags: f}
+	c := &cobra.Command{
+		Use:   "send CAMPAIGN.yaml",
+		Short: "Load and send a campaign, show progress, print the report; run it again to continue",
+		Long: `Load a campaign and send it. Sending is bounded by what each destination bears.
+
+It can be stopped at any time, by a signal or by pulling the plug: run it again,
+and it goes on where it was. While it runs, report, recipient, export, rejects,
+verify and backup work on the same data directory.
+
+Exit codes:
+  0  every recipient has a final outcome
+  1  something failed; what was recorded is intact
+  2  the campaign or the configuration is wrong; nothing was sent
+  3  stopped with recipients pending or deferred; nothing is lost`,
+		Example: `  penstock send campaign.yaml
+  penstock send campaign.yaml --for 2h
+  penstock send campaign.yaml --test me@example.com --row 7`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return s.run(cmd, args[0]) },
+	}
+	f.add(c, "config", "data", "dns", "format", "quiet", "log-level")
+	c.Flags().DurationVar(&s.last, "for", 0, "stop in order after this `duration`, such as 90m")
+	c.Flags().BoolVar(&s.untilIdle, "until-idle", false, "return when nothing is due or in flight")
+	c.Flags().StringVar(&s.test, "test", "", "send one message to this `address` only; nothing is recorded")
+	c.Flags().Uint64Var(&s.row, "row", 1, "the row that --test is rendered from")
+	c.Flags().StringVar(&s.usage.path, "stats", "", "write what this process used to a `file`, as JSON, for benchmarks")
+	return c
+}
+
+func (s *sending) run(cmd *cobra.Command, path string) (err error) {
+	ctx := cmd.Context()
+	if err := s.formatIs("table", "json"); err != nil {
+		return err
+	}
+	cfg, err := s.load()
+	if err != nil {
+		return err
+	}
+	c, problems := campaign.Read(path)
+	problems = append(problems, engine.CheckTemplate(c)...)
+	if err := problems.Err(); err != nil {
+		return err
+	}
+	if !s.quiet {
+		printProblems(os.Stderr, problems)
+	}
+	log, closeLog, err := newLog(cfg.Log, os.Stderr)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeLog()) }()
+	if s.quiet {
+		log = slog.New(quietHandler{log.Handler()})
+	}
+	if s.test != "" {
+		return s.sendTest(cmd, cfg, c, log)
+	}
+	return s.send(ctx, cmd, cfg, c, log)
+}
+
+// send is the main job.
+func (s *sending) send(ctx context.Context, cmd *cobra.Command, cfg *config.Config, c *campaign.Campaign, log *slog.Logger) error {
+	e, err := engine.Open(cfg, log)
+	if err != nil {
+		if errors.Is(err, ledger.ErrHeld) {
+			return fmt.Errorf("%w; ask it how it is going: penstock report %s", err, c.ID)
+		}
+		return err
+	}
+	ended := false
+	drain := func() error {
+		ended = true
+		ctx, cancel := context.WithTimeout(context.Background(), cfg.SMTP.Drain)
+		defer cancel()
+		return e.Drain(ctx)
+	}
+	defer func() {
+		if !ended {
+			_ = drain() // the error that led here says more
+		}
+		_ = e.Close()
+	}()
+	listener, err := control.Listen(cfg.Data)
+	if err != nil {
+		return err
+	}
+	server := control.Serve(listener, e.Ledger())
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		server.Close(ctx)
+	}()
+
+	s.usage.begin()
+	loaded, err := e.Load(ctx, c, os.Stdin, s.loading())
+	if err != nil {
+		if ctx.Err() != nil {
+			return &exit{exitStopped, errors.New("stopped while loading: nothing was sent, and the next send loads again")}
+		}
+		return err
+	}
+	s.usage.loaded()
+	run, err := e.Start(ctx, loaded)
+	if err != nil {
+		return err
+	}
+	shown := newDisplay(os.Stderr, e, s.quiet)
+	finished, waitErr := s.wait(ctx, e, run)
+	s.usage.sent()
+	shown.stop()
+	if err := errors.Join(waitErr, drain()); err != nil {
+		return err
+	}
+	if run.Done() {
+		finished = true
+	}
+	if err := s.usage.write(e, loaded.Totals().Loaded); err != nil {
+		return err
+	}
+	if !s.quiet {
+		if err := s.printFinal(cmd, e, loaded.Name()); err != nil {
+			return err
+		}
+	}
+	if !finished {
+		return &exit{code: exitStopped}
+	}
+	return nil
+}
+
+// wait returns when the campaign is finished, or sending is to stop.
+func (s *sending) wait(ctx context.Context, e *engine.Engine, run *engine.Run) (finished bool, err error) {
+	if s.last > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, s.last)
+		defer cancel()
+	}
+	var idle <-chan struct{}
+	if s.untilIdle {
+		idle = run.Idle()
+	}
+	select {
+	case <-run.Finished():
+		return true, nil
+	case <-idle:
+		return false, nil
+	case <-ctx.Done():
+		return false, nil
+	case err := <-e.Fatal():
+		return false, err
+	}
+}
+
+// loading shows how a load goes, now and then.
+func (s *sending) loading() engine.LoadProgress {
+	if s.quiet {
+		return nil
+	}
+	last := time.Now()
+	return func(rows, rejected uint64) {
+		if time.Since(last) < 2*time.Second {
+			return
+		}
+		last = time.Now()
+		fmt.Fprintf(os.Stderr, "loading: %s rows, %s rejected\n", count(rows), count(rejected))
+	}
+}
+
+func (s *sending) printFinal(cmd *cobra.Command, e *engine.Engine, id string) error {
+	client := control.Local(e.Ledger())
+	defer client.Close()
+	// The user's context may have ended: that is why the report is printed now.
+	res, err := client.GetReport(context.WithoutCancel(cmd.Context()), &pb.GetReportRequest{CampaignId: id})
+	if err != nil {
+		return err
+	}
+	return printReport(cmd.OutOrStdout(), res.ReportJson, s.format)
+}
+
+// quietHandler lets errors through alone.
+type quietHandler struct{ slog.Handler }
+
+func (h quietHandler) Enabled(ctx context.Context, level slog.Level) bool {
+	return level >= slog.LevelError && h.Handler.Enabled(ctx, level)
+}

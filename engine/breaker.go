@@ -1,0 +1,149 @@
+package engine
+
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/penstock-mail/penstock/engine/ledger"
+	"github.com/penstock-mail/penstock/throttle"
+)
+
+// breaker keeps an address block from turning a list into bounces: when a site
+// gives one campaign the same policy refusal for so many recipients in a row,
+// it is us that the site refuses, not them.
+//
+// Until the row is long enough or broken, its settlements are held back: they
+// become bounces when it breaks, and deferrals when the breaker trips. They are
+// leased on disk meanwhile, so at worst they are tried again after a crash.
+type breaker struct {
+	throttle.Breaker
+	held      []ledger.Settlement
+	restUntil time.Time
+	release   *time.Timer
+}
+
+const (
+	// breakerPatience is how long a row is held back when nothing more comes.
+	breakerPatience = 5 * time.Second
+	// breakerRest is how long a site rests for the campaign.
+	breakerRest = time.Hour
+
+	learnedBreaker = "breaker"
+)
+
+// hold takes a policy refusal into the row of its campaign and site. It reports
+// whether it took charge of the settlement.
+func (e *Engine) hold(f *flow, key string, s ledger.Settlement, now time.Time) bool {
+	if e.config.Breaker <= 0 {
+		return false
+	}
+	r, site := f.run, f.lane.site
+	r.mu.Lock()
+	b := r.breakers[site]
+	if b == nil {
+		b = &breaker{Breaker: throttle.Breaker{Limit: e.config.Breaker}}
+		r.breakers[site] = b
+	}
+	if now.Before(b.restUntil) {
+		until := b.restUntil
+		r.mu.Unlock()
+		e.settleResting([]ledger.Settlement{s}, until)
+		return true
+	}
+	tripped := b.Refused(key)
+	b.held = append(b.held, s)
+	r.streaks.Store(true)
+	if !tripped {
+		if b.release == nil {
+			b.release = time.AfterFunc(breakerPatience, func() { e.releaseRow(r, site) })
+		} else {
+			b.release.Reset(breakerPatience)
+		}
+		r.mu.Unlock()
+		return true
+	}
+	held := b.held
+	b.held = nil
+	b.restUntil = now.Add(breakerRest)
+	until := b.restUntil
+	r.mu.Unlock()
+
+	e.settleResting(held, until)
+	reason := "resting: refused " + s.Text
+	e.log.Warn("breaker tripped: the site refuses this campaign", "campaign", r.campaign.Name(), "site", site.name,
+		"recipients", len(held), "reply", s.Text, "until", until)
+	site.note(reason)
+	e.learn(learnedBreaker, r.campaign.Name()+"\x00"+site.name, binary.BigEndian.AppendUint64(nil, uint64(until.UnixMilli())))
+	e.rest(f, reason, until)
+	return true
+}
+
+// rest holds what the flow's lane has for its run back until the given time.
+func (e *Engine) rest(f *flow, reason string, until time.Time) {
+	idle, unsent := f.lane.empty(f.run)
+	for _, d := range idle {
+		d.domain.SetTrouble(reason, e.now(), until)
+		e.timetable.add(d, until)
+		d.run.left(1)
+	}
+	for _, u := range unsent {
+		e.handBack(u)
+	}
+}
+
+// settleResting defers refusals that were about us.
+func (e *Engine) settleResting(held []ledger.Settlement, until time.Time) {
+	for i := range held {
+		s := &held[i]
+		s.State, s.Due = ledger.Deferred, until
+		e.record(s)
+	}
+}
+
+// streakEnds is called when a recipient of f got another answer: the row is
+// broken, and what was held back are bounces after all.
+func (e *Engine) streakEnds(f *flow) {
+	if f.run.streaks.Load() {
+		e.releaseRow(f.run, f.lane.site)
+	}
+}
+
+func (e *Engine) releaseRow(r *Run, site *site) {
+	r.mu.Lock()
+	b := r.breakers[site]
+	if b == nil || len(b.held) == 0 {
+		r.mu.Unlock()
+		return
+	}
+	held := b.held
+	b.held = nil
+	b.Delivered()
+	r.mu.Unlock()
+	for i := range held {
+		e.record(&held[i])
+	}
+}
+
+// restingUntil is until when the run's breaker rests the site.
+func (r *Run) restingUntil(s *site) time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if b := r.breakers[s]; b != nil {
+		return b.restUntil
+	}
+	return time.Time{}
+}
+
+// releaseRows lets go of all rows that are held back: the process is ending,
+// and what is not recorded would be uncertain.
+func (e *Engine) releaseRows(r *Run) {
+	r.mu.Lock()
+	var sites []*site
+	for s := range r.breakers {
+		sites = append(sites, s)
+	}
+	r.mu.Unlock()
+	for _, s := range sites {
+		e.releaseRow(r, s)
+	}
+}

@@ -1,0 +1,109 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/penstock-mail/penstock/engine/campaign"
+	"github.com/penstock-mail/penstock/engine/compose"
+	"github.com/penstock-mail/penstock/engine/problem"
+)
+
+// CheckTemplate finds what is wrong with a campaign's templates: it compiles
+// them against the columns of its recipient files. What comes from standard
+// input is not known before it is read, so its columns are not checked.
+func CheckTemplate(c *campaign.Campaign) problem.List {
+	var columns []string
+	for _, f := range c.Recipients {
+		if !f.Regular {
+			_, problems := compose.Compile(&c.Content, compose.Options{Campaign: c.ID})
+			return problems
+		}
+	}
+	rows, err := campaign.Open(c, nil)
+	var problems problem.List
+	if err != nil {
+		if !errors.As(err, &problems) {
+			problems.Add(c.Path, 0, 0, "recipients", "%v", err)
+		}
+		_, found := compose.Compile(&c.Content, compose.Options{Campaign: c.ID})
+		return append(problems, found...)
+	}
+	defer rows.Close()
+	problems = append(problems, rows.Warnings()...)
+	if columns = rows.Columns(); rows.Grows() {
+		// JSON lines have no header: their columns are known once all are read.
+		columns = nil
+	}
+	_, found := compose.Compile(&c.Content, compose.Options{Campaign: c.ID, Columns: columns})
+	return append(problems, found...)
+}
+
+// RowReport is what Check found in the recipient files.
+type RowReport struct {
+	Rows uint64
+	// Rejects counts rows that would not be loaded, by reason; Uncomposed those
+	// whose message cannot be composed. Examples are the first of them.
+	Rejects    map[campaign.Reason]uint64
+	Uncomposed uint64
+	Examples   []problem.Problem
+}
+
+// maxExamples is how many rows a check names one by one.
+const maxExamples = 20
+
+// CheckRows reads every recipient and composes each one's message, sending
+// nothing.
+func CheckRows(ctx context.Context, c *campaign.Campaign, stdin io.Reader) (*RowReport, error) {
+	rows, err := campaign.Open(c, stdin)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	report := &RowReport{Rejects: make(map[campaign.Reason]uint64)}
+	example := func(file string, line int, field, format string, args ...any) {
+		if len(report.Examples) < maxExamples {
+			var l problem.List
+			l.Warn(file, line, 0, field, format, args...)
+			report.Examples = append(report.Examples, l...)
+		}
+	}
+	var composer *compose.Composer
+	columns := -1
+	var message compose.Message
+	for {
+		row, reject, err := rows.Next()
+		switch {
+		case errors.Is(err, io.EOF):
+			report.Rows = rows.Rows()
+			return report, nil
+		case err != nil:
+			return nil, err
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case reject != nil:
+			report.Rejects[reject.Reason]++
+			example(reject.File, reject.Line, string(reject.Reason), "%s %s", reject.Address, reject.Detail)
+			continue
+		}
+		if n := len(rows.Columns()); n != columns {
+			template, problems := compose.Compile(&c.Content, compose.Options{Campaign: c.ID, Columns: rows.Columns(), Secret: make([]byte, 32)})
+			if err := problems.Err(); err != nil && !rows.Grows() {
+				return nil, err
+			}
+			composer, columns = nil, n
+			if template != nil {
+				composer = template.NewComposer()
+			}
+		}
+		if composer == nil {
+			report.Uncomposed++
+			continue
+		}
+		if err := composer.Compose(&message, &compose.Recipient{Seq: row.Seq, Local: row.Local, Domain: row.Domain, Fields: row.Fields}, compose.Caps{EightBitMIME: true, SMTPUTF8: true}); err != nil {
+			report.Uncomposed++
+			example(row.File, row.Line, "", "%v", err)
+		}
+	}
+}

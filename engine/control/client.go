@@ -1,0 +1,96 @@
+package control
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"path/filepath"
+	"sync"
+
+	"github.com/penstock-mail/penstock/engine/control/penstockv1/penstockv1connect"
+	"github.com/penstock-mail/penstock/engine/ledger"
+)
+
+// Client speaks to a process that holds a data directory, or to this one.
+type Client struct {
+	penstockv1connect.CampaignServiceClient
+	penstockv1connect.ServerServiceClient
+	close func()
+}
+
+// Close ends the connection. For a Local client it does not close the ledger.
+func (c *Client) Close() { c.close() }
+
+// Dial gives a client to the process that holds dir. Whether it answers is
+// seen at the first call.
+func Dial(dir string) *Client {
+	path := filepath.Join(dir, SocketName)
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", path)
+	}}
+	return newClient(transport, transport.CloseIdleConnections)
+}
+
+// Local gives the same client over a ledger of this process.
+func Local(led *ledger.Ledger) *Client {
+	l := newPipes()
+	s := Serve(l, led)
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return l.dial(ctx) }}
+	return newClient(transport, func() {
+		transport.CloseIdleConnections()
+		s.Close(context.Background())
+	})
+}
+
+func newClient(transport http.RoundTripper, closing func()) *Client {
+	h := &http.Client{Transport: transport}
+	const base = "http://penstock"
+	return &Client{
+		CampaignServiceClient: penstockv1connect.NewCampaignServiceClient(h, base),
+		ServerServiceClient:   penstockv1connect.NewServerServiceClient(h, base),
+		close:                 sync.OnceFunc(closing),
+	}
+}
+
+// pipes is a listener within the process.
+type pipes struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func newPipes() *pipes { return &pipes{conns: make(chan net.Conn), closed: make(chan struct{})} }
+
+func (p *pipes) dial(ctx context.Context) (net.Conn, error) {
+	ours, theirs := net.Pipe()
+	select {
+	case p.conns <- theirs:
+		return ours, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error {
+	p.once.Do(func() { close(p.closed) })
+	return nil
+}
+
+func (p *pipes) Addr() net.Addr { return pipeAddr{} }
+
+type pipeAddr struct{}
+
+func (pipeAddr) Network() string { return "pipe" }
+func (pipeAddr) String() string  { return "pipe" }

@@ -1,0 +1,9 @@
+// Package control is the control plane: the API of penstock.v1 over gRPC,
+// gRPC-Web and JSON, for whoever asks or steers a process that holds a data
+// directory.
+//
+// [Serve] answers on a listener, a Unix socket in the data directory by
+// default. [Dial] gives a [Client] to such a process; [Local] gives the same
+// Client over a ledger that this process has opened itself. So a command is
+// written once, whether the directory is held or not.
+package control

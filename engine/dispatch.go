@@ -1,0 +1,196 @@
+package engine
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/penstock-mail/penstock/engine/compose"
+	"github.com/penstock-mail/penstock/engine/ledger"
+	"github.com/penstock-mail/penstock/pool/smtp"
+)
+
+// envelope is one recipient's message between lease and outcome.
+type envelope struct {
+	smtp.Message
+	composed    compose.Message
+	flow        *flow
+	destination *destination
+	seq         ledger.Seq
+	was         ledger.State
+	attempts    uint16
+}
+
+var envelopes = sync.Pool{New: func() any {
+	e := new(envelope)
+	e.Tag = e
+	return e
+}}
+
+// emptied gives the content's memory back once its fate is known; the envelope
+// itself lives on until the outcome is on disk.
+func (e *envelope) emptied() {
+	e.composed.Reset()
+	e.Content = nil
+}
+
+// free gives e back. REQUIRES: nothing else refers to it.
+func (e *envelope) free() {
+	e.flow, e.destination = nil, nil
+	envelopes.Put(e)
+}
+
+// task is a batch of one destination's recipients on its way from the ledger
+// to the lane: its lease and its composition run side by side.
+type task struct {
+	lane        *lane
+	flow        *flow
+	destination *destination
+	batch       ledger.Batch
+	envelopes   []*envelope
+	// waits counts what is still under way: lease, composition. At 0 the task
+	// may be made ready.
+	waits atomic.Int32
+	// leased is how the lease went; read once waits is 0.
+	leased error
+}
+
+var tasks = sync.Pool{New: func() any { return new(task) }}
+
+func newTask(l *lane, f *flow, d *destination) *task {
+	t := tasks.Get().(*task)
+	t.lane, t.flow, t.destination = l, f, d
+	return t
+}
+
+// done ends one of the things waited for. Once all have ended, whoever goes
+// through the lane may free the task, so it is not touched after that.
+func (t *task) done() {
+	l := t.lane
+	if t.waits.Add(-1) == 0 {
+		l.prepared()
+	}
+}
+
+// free gives the task back, and the batch's memory with it.
+func (t *task) free() {
+	t.lane, t.flow, t.destination, t.leased = nil, nil, nil, nil
+	clear(t.envelopes)
+	t.envelopes = t.envelopes[:0]
+	tasks.Put(t)
+}
+
+// worker reads, leases and composes for lanes that have room. There is one per
+// core; it owns a composer per template.
+type worker struct {
+	engine    *Engine
+	composers map[*Run]*compose.Composer
+	domain    []byte // of the task in work
+}
+
+func (w *worker) run() {
+	for {
+		l, ok := w.engine.work.take()
+		if !ok {
+			return
+		}
+		l.queued.Store(false)
+		w.fill(l)
+	}
+}
+
+// fill takes one batch for l, and puts l back in line at once when there is
+// room for more, so that another worker may go on with it.
+func (w *worker) fill(l *lane) {
+	f, d, n, ok := l.reserve()
+	if !ok {
+		return
+	}
+	t := newTask(l, f, d)
+	more, err := w.read(&t.batch, d, n)
+	if err != nil {
+		w.engine.fail(err)
+		more = false
+	}
+	t.waits.Store(2)
+	l.release(t, n, more)
+	l.offer()
+	if t.batch.Empty() {
+		t.free()
+		return
+	}
+	w.engine.ledger.Lease(&t.batch, func(_ *ledger.Batch, err error) {
+		t.leased = err
+		t.done()
+	})
+	w.compose(t)
+	t.done()
+}
+
+// read takes the next n recipients of d: those that are due again first, then
+// fresh ones in file order.
+func (w *worker) read(b *ledger.Batch, d *destination, n int) (more bool, err error) {
+	now := w.engine.now()
+	// A batch is leased as a whole, either as retries or as a range of fresh
+	// ones.
+	if d.domain.DueCount(now) > 0 {
+		err = d.domain.ReadDue(b, now, n)
+	} else {
+		err = d.domain.ReadFresh(b, n)
+	}
+	if err != nil {
+		return false, err
+	}
+	return d.domain.Fresh() > 0 || d.domain.DueCount(now) > 0, nil
+}
+
+// compose makes the task's messages. A recipient that is not to be sent to
+// after all is settled instead.
+func (w *worker) compose(t *task) {
+	run := t.flow.run
+	c := w.composers[run]
+	if c == nil {
+		c = run.template.NewComposer()
+		w.composers[run] = c
+	}
+	caps := compose.Caps{EightBitMIME: !t.lane.composesSevenBit(), SMTPUTF8: true}
+	expired := run.expired(w.engine.now())
+	w.domain = append(w.domain[:0], t.destination.domain.Name()...)
+	for i := range t.batch.Recipients {
+		r := &t.batch.Recipients[i]
+		e := envelopes.Get().(*envelope)
+		e.flow, e.destination = t.flow, t.destination
+		e.seq, e.was, e.attempts = r.Seq, r.Was, r.Attempts
+		switch {
+		case t.destination.refusal != nil:
+			w.engine.settleUnsent(e, ledger.Bounced, t.destination.refusal)
+			continue
+		case expired:
+			w.engine.settleUnsent(e, ledger.Expired, expiredVerdict)
+			continue
+		case suppressed(run.never, r.Local, w.domain):
+			w.engine.settleUnsent(e, ledger.Suppressed, suppressedVerdict)
+			continue
+		}
+		to := run.recipient(r, w.domain)
+		if err := c.Compose(&e.composed, &to, caps); err != nil {
+			w.engine.settleUnsent(e, ledger.Bounced, &unsent{text: "not composed: " + err.Error()})
+			continue
+		}
+		m := &e.composed
+		e.From, e.To, e.Content, e.Size = m.From, m.To, m.Parts, m.Size
+		e.EightBit, e.UTF8 = m.EightBit, m.UTF8
+		t.envelopes = append(t.envelopes, e)
+	}
+}
+
+// unsent says why a recipient has an outcome without an attempt.
+type unsent struct {
+	code     uint16
+	enhanced [3]uint16
+	text     string
+}
+
+var (
+	expiredVerdict    = &unsent{code: 550, enhanced: [3]uint16{5, 4, 7}, text: "expired before it could be delivered"} // RFC 3463 3.5: X.4.7
+	suppressedVerdict = &unsent{text: "on a suppression list"}
+)

@@ -1,0 +1,32 @@
+// Package engine sends campaigns: it opens the ledger, the resolver, the
+// throttle and the pool, and is the only one that knows them all.
+//
+// # The way of a recipient
+//
+// A [Run] walks over its campaign's domains and has them looked up, side by
+// side and bounded. A domain that was found joins the lane of its route
+// (lane.go). When the lane has room, a worker reads a batch of recipients,
+// leases them on disk and composes their messages meanwhile (dispatch.go). When
+// both are done they are ready, and a connection with room in its window pulls
+// them on its event loop. The reply is judged, teaches the throttle, and becomes
+// a settlement (settle.go); once that is on disk, the recipient's place under
+// max_in_doubt is free for the next.
+//
+// # Goroutines
+//
+//   - walk, one per run: over its domains, until all are routed.
+//   - lookup, dns.concurrency of them: ask the resolver, attach domains.
+//   - worker, one per core: read, lease, compose.
+//   - timetable: wakes domains whose retry is due.
+//   - housekeeping: saves what was learned, every few seconds.
+//   - the ledger's writer calls durable; the pool's event loops call Pull and
+//     Settle.
+//
+// All but the last two are started in Open or Start and waited for in Close.
+//
+// # Locks
+//
+// Order: Run.mu, Engine.routing, lane.mu, timetable.mu. Nothing outside this
+// package is called with one of them held, but for the ledger's and the pool's
+// methods that say they only touch memory.
+package engine

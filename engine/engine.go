@@ -1,0 +1,216 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/penstock-mail/penstock/engine/campaign"
+	"github.com/penstock-mail/penstock/engine/compose"
+	"github.com/penstock-mail/penstock/engine/config"
+	"github.com/penstock-mail/penstock/engine/ledger"
+	"github.com/penstock-mail/penstock/mx"
+	"github.com/penstock-mail/penstock/pool"
+	"github.com/penstock-mail/penstock/throttle"
+)
+
+// Engine sends campaigns from one data directory.
+type Engine struct {
+	config   *config.Config
+	log      *slog.Logger
+	ledger   *ledger.Ledger
+	resolver *mx.Resolver
+	throttle *throttle.Throttle
+	pool     *pool.Pool
+	never    *campaign.Suppression
+	now      func() time.Time
+
+	work      *queue[*lane]
+	lookups   *queue[*destination]
+	timetable *timetable
+	refusals  *lane // where domains flow that accept no mail
+
+	ctx     context.Context
+	stop    context.CancelFunc
+	tasks   sync.WaitGroup
+	holding atomic.Bool // nothing new is read: draining, or too little space
+	fatal   chan error  // the first failure of the ledger
+
+	routing sync.Mutex
+	sites   map[string]*site // guarded by routing
+	lanes   map[string]*lane // guarded by routing
+	runs    []*Run           // guarded by routing
+
+	traits traits
+}
+
+// Open makes an engine on the configuration's data directory. ledger.ErrHeld
+// and ledger.ErrNewerFormat tell a person what to do. Close must follow.
+func Open(c *config.Config, log *slog.Logger) (*Engine, error) {
+	never, problems := campaign.ReadSuppression(c.Suppress...)
+	if err := problems.Err(); err != nil {
+		return nil, err
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	e := &Engine{
+		config:    c,
+		log:       log,
+		never:     never,
+		now:       time.Now,
+		work:      newQueue[*lane](),
+		lookups:   newQueue[*destination](),
+		timetable: newTimetable(),
+		ctx:       ctx,
+		stop:      stop,
+		fatal:     make(chan error, 1),
+		sites:     make(map[string]*site),
+		lanes:     make(map[string]*lane),
+	}
+	e.refusals = &lane{engine: e, site: &site{name: "(refused)"}}
+	if err := e.open(); err != nil {
+		stop()
+		return nil, err
+	}
+	return e, nil
+}
+
+func (e *Engine) open() (err error) {
+	c := e.config
+	e.ledger, err = ledger.Open(c.Data, ledger.Options{
+		SyncEvery:  c.Ledger.SyncEvery,
+		CacheBytes: c.Ledger.Cache,
+		MinFree:    uint64(c.Ledger.MinFree),
+		Durable:    e.durable,
+		LowSpace:   e.lowSpace,
+		Fatal:      e.fail,
+	})
+	if err != nil {
+		return fmt.Errorf("open data directory %s: %w", c.Data, err)
+	}
+	if err := e.equip(); err != nil {
+		return errors.Join(err, e.ledger.Close())
+	}
+	for range runtime.GOMAXPROCS(0) {
+		w := &worker{engine: e, composers: make(map[*Run]*compose.Composer)}
+		e.tasks.Go(w.run)
+	}
+	for range c.DNS.Concurrency {
+		e.tasks.Go(func() { e.lookup(e.ctx) })
+	}
+	e.tasks.Go(func() { e.timetable.run(e.fire) })
+	e.tasks.Go(func() { e.housekeep(e.ctx) })
+	return nil
+}
+
+// equip makes the rooms that a message goes out through.
+func (e *Engine) equip() (err error) {
+	if e.resolver, err = NewResolver(e.config); err != nil {
+		return err
+	}
+	e.throttle = throttle.New(rules(e.config))
+	e.throttle.OnRoom(e.roomAt)
+	if err := e.restoreLearned(); err != nil {
+		return err
+	}
+	e.pool, err = newPool(e.config, pool.Options{
+		Window:   e.config.MaxInDoubt,
+		Memory:   &e.traits,
+		Observer: e,
+		Log:      e.log,
+	})
+	return err
+}
+
+// roomAt wakes a site's lanes when its limits allow more than they did.
+func (e *Engine) roomAt(name string) {
+	e.routing.Lock()
+	defer e.routing.Unlock()
+	if s := e.sites[name]; s != nil {
+		for l := range s.lanes {
+			l.wake()
+		}
+	}
+}
+
+// Ledger is what the engine keeps its recipients in.
+func (e *Engine) Ledger() *ledger.Ledger { return e.ledger }
+
+// Fatal gives the error after which nothing more can be recorded, and so
+// nothing more is sent.
+func (e *Engine) Fatal() <-chan error { return e.fatal }
+
+// fail takes the first error that makes going on impossible.
+func (e *Engine) fail(err error) {
+	e.holding.Store(true)
+	select {
+	case e.fatal <- err:
+	default:
+	}
+}
+
+// held reports whether nothing new may be read.
+func (e *Engine) held() bool { return e.holding.Load() }
+
+// lowSpace stops sending while there is too little room on disk.
+func (e *Engine) lowSpace(low bool) {
+	if low {
+		e.log.Error("too little free space: sending stops until there is room", "data", e.config.Data, "min_free", e.config.Ledger.MinFree)
+		e.holding.Store(true)
+		return
+	}
+	e.log.Info("there is room again: sending goes on", "data", e.config.Data)
+	e.holding.Store(false)
+	e.offerAll()
+}
+
+func (e *Engine) offerAll() {
+	e.routing.Lock()
+	defer e.routing.Unlock()
+	for _, l := range e.lanes {
+		l.offer()
+	}
+	e.refusals.offer()
+}
+
+// Drain ends sending: nothing new begins, what is on the wire may finish until
+// ctx ends, what was leased and not sent is handed back, and all is on disk
+// when it returns. The ledger can still be asked. Once only.
+func (e *Engine) Drain(ctx context.Context) error {
+	e.holding.Store(true)
+	e.stop()
+	if err := e.pool.Drain(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		e.log.Warn("connections did not close cleanly", "error", err)
+	}
+	e.work.close()
+	e.lookups.close()
+	e.timetable.close()
+	e.tasks.Wait()
+	e.resolver.Close()
+	// What was being prepared is ready after this flush.
+	err := e.ledger.Flush(context.Background())
+	e.routing.Lock()
+	lanes := slices.Collect(maps.Values(e.lanes))
+	runs := slices.Clone(e.runs)
+	e.routing.Unlock()
+	for _, r := range runs {
+		e.releaseRows(r)
+	}
+	for _, l := range lanes {
+		_, unsent := l.empty(nil)
+		for _, u := range unsent {
+			e.handBack(u)
+		}
+	}
+	e.saveLearned()
+	return errors.Join(err, e.ledger.Flush(context.Background()))
+}
+
+// Close closes the ledger. Drain must have been called.
+func (e *Engine) Close() error { return e.ledger.Close() }

@@ -1,0 +1,359 @@
+package engine
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/penstock-mail/penstock/pool"
+	"github.com/penstock-mail/penstock/pool/smtp"
+)
+
+// lane is the engine's end of one pool lane: what its connections pull from.
+//
+// Recipients go through it in three steps: reserved (a place under
+// max_in_doubt), preparing (read; leased and composed side by side), ready
+// (leased on disk and composed: may be pulled). The place is given back only
+// when the outcome is on disk, so at a crash no more than the reserved ones
+// are in doubt.
+//
+// Pull and Settle are called on event loops: they take mu, touch memory, and
+// return. No call into another package is made under mu.
+type lane struct {
+	engine *Engine
+	site   *site
+	key    string
+	pool   *pool.Lane
+
+	// queued: stands in Engine.work; set by offer, cleared by a worker.
+	queued atomic.Bool
+	// connections that are open and ready.
+	connections atomic.Int32
+
+	mu sync.Mutex
+	// All below is guarded by mu.
+
+	byRun      map[*Run]*flow
+	flows      []*flow // those with work take turns
+	turn       int
+	preparing  fifo[*task] // in the order read, so that file order is kept
+	ready      fifo[*envelope]
+	readyBytes int
+	// waiting is about how many recipients the active destinations have.
+	waiting int
+	// sevenBit: a host of this lane lacks 8BITMIME, so messages are composed
+	// for that.
+	sevenBit bool
+	retired  bool
+}
+
+const (
+	// batchSize is the most recipients read, leased and composed as one task:
+	// enough to spread a ledger seek and a commit, small enough that the first
+	// of them leaves soon.
+	batchSize = 64
+	// maxReadyBytes bounds a lane's composed messages.
+	maxReadyBytes = 8 << 20
+)
+
+// flow is one campaign's recipients at one lane.
+type flow struct {
+	run  *Run
+	lane *lane
+
+	// Guarded by lane.mu.
+
+	destinations fifo[*destination] // those with something to read
+	reading      int                // destinations taken out by reserve
+	listed       bool               // stands in lane.flows
+	reserved     int                // places taken under max_in_doubt
+	credit       int                // what this turn still allows
+}
+
+// offer puts the lane before the workers, once.
+func (l *lane) offer() {
+	if l.queued.CompareAndSwap(false, true) {
+		l.engine.work.put(l)
+	}
+}
+
+// flowOf is the run's flow in this lane; nil once the lane is retired.
+func (l *lane) flowOf(r *Run) *flow {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.retired {
+		return nil
+	}
+	f := l.byRun[r]
+	if f == nil {
+		f = &flow{run: r, lane: l}
+		if l.byRun == nil {
+			l.byRun = make(map[*Run]*flow)
+		}
+		l.byRun[r] = f
+	}
+	return f
+}
+
+// activate lets d's recipients flow. ok is false when the lane is retired: d
+// must be routed again.
+func (l *lane) activate(f *flow, d *destination, now time.Time) (ok bool) {
+	waiting := d.domain.Fresh() + d.domain.DueCount(now)
+	l.mu.Lock()
+	if l.retired || d.active {
+		ok = !l.retired
+		l.mu.Unlock()
+		return ok
+	}
+	d.active = true
+	d.counted = waiting
+	l.waiting += waiting
+	f.destinations.push(d)
+	l.list(f)
+	l.mu.Unlock()
+	f.run.activity.Add(1)
+	l.offer()
+	l.wake() // so that the pool sees a backlog and connects
+	return true
+}
+
+// retire takes a lane out of use that has neither work nor connections; ok is
+// false when it has. What is deferred comes back by a new look-up.
+func (l *lane) retire() (ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.retired || len(l.flows) > 0 || l.preparing.len() > 0 || l.ready.len() > 0 || l.connections.Load() > 0 {
+		return false
+	}
+	for _, f := range l.byRun {
+		if f.reserved > 0 || f.reading > 0 {
+			return false
+		}
+	}
+	l.retired = true
+	return true
+}
+
+// wake tells the pool that there is something to pull, or soon will be. The
+// lane of refused domains has no pool.
+func (l *lane) wake() {
+	if l.pool != nil {
+		l.pool.Wake()
+	}
+}
+
+// composeSevenBit makes what is composed from now on fit hosts without
+// 8BITMIME.
+func (l *lane) composeSevenBit() {
+	l.mu.Lock()
+	l.sevenBit = true
+	l.mu.Unlock()
+}
+
+func (l *lane) composesSevenBit() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.sevenBit
+}
+
+// list gives f its turns. REQUIRES: mu held.
+func (l *lane) list(f *flow) {
+	if !f.listed {
+		f.listed = true
+		l.flows = append(l.flows, f)
+	}
+}
+
+// unlist takes f out of the turn when nothing of it is left. REQUIRES: mu held.
+func (l *lane) unlist(f *flow) {
+	if !f.listed || f.destinations.len() > 0 || f.reading > 0 {
+		return
+	}
+	f.listed = false
+	i := slices.Index(l.flows, f)
+	l.flows = slices.Delete(l.flows, i, i+1)
+	if l.turn > i {
+		l.turn--
+	}
+}
+
+// limit is how many recipients of f may be in doubt at once.
+func (f *flow) limit() int {
+	if f.lane.pool == nil {
+		return 4 * batchSize // nothing of it goes out, so nothing is in doubt
+	}
+	return max(1, int(f.lane.connections.Load())) * f.run.inDoubt()
+}
+
+// reserve chooses whose turn it is, takes places for up to batchSize of its
+// recipients, and takes the destination that they will be read from; release
+// must follow. ok is false when nothing may be read now.
+func (l *lane) reserve() (f *flow, d *destination, n int, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.readyBytes > maxReadyBytes || l.engine.held() {
+		return nil, nil, 0, false
+	}
+	for range l.flows {
+		if l.turn >= len(l.flows) {
+			l.turn = 0
+		}
+		f = l.flows[l.turn]
+		if f.credit <= 0 {
+			f.credit = batchSize * f.run.weight()
+		}
+		n = min(f.limit()-f.reserved, batchSize, f.credit)
+		if f.destinations.len() == 0 || n <= 0 {
+			l.turn++
+			continue
+		}
+		if n = f.run.pace(l, n); n <= 0 {
+			l.turn++
+			continue
+		}
+		if f.credit -= n; f.credit <= 0 {
+			l.turn++
+		}
+		d, _ = f.destinations.pop()
+		f.reading++
+		f.reserved += n
+		f.run.activity.Add(int64(n))
+		return f, d, n, true
+	}
+	return nil, nil, 0, false
+}
+
+// release follows reserve and a read: t's recipients (fewer than reserved,
+// perhaps none) stand in line, and d does again when it has more.
+func (l *lane) release(t *task, reserved int, more bool) {
+	f, d, read := t.flow, t.destination, len(t.batch.Recipients)
+	l.mu.Lock()
+	f.reading--
+	f.reserved -= reserved - read
+	if !t.batch.Empty() {
+		l.preparing.push(t)
+	}
+	counted := min(d.counted, read)
+	if more {
+		f.destinations.push(d)
+	} else {
+		d.active = false
+		counted = d.counted
+	}
+	d.counted -= counted
+	l.waiting -= counted
+	l.unlist(f)
+	l.mu.Unlock()
+	gone := int64(reserved - read)
+	if !more {
+		gone++
+		f.run.schedule(d)
+	}
+	f.run.left(gone)
+}
+
+// prepared makes the tasks that are through, in the order they were read,
+// ready to be pulled.
+func (l *lane) prepared() {
+	l.mu.Lock()
+	n := 0
+	for l.preparing.len() > 0 && l.preparing.front().waits.Load() == 0 {
+		t, _ := l.preparing.pop()
+		for _, e := range t.envelopes {
+			l.ready.push(e)
+			l.readyBytes += e.Size
+			n++
+		}
+		t.free()
+	}
+	l.mu.Unlock()
+	if n > 0 {
+		l.wake()
+	}
+}
+
+// Pull implements pool.Queue.
+func (l *lane) Pull(dst []*smtp.Message, caps *smtp.Capabilities, n int) []*smtp.Message {
+	var misfits []*envelope
+	l.mu.Lock()
+	for n > 0 {
+		e, ok := l.ready.pop()
+		if !ok {
+			break
+		}
+		l.readyBytes -= e.Size
+		if e.EightBit && !caps.EightBitMIME {
+			l.sevenBit = true
+			misfits = append(misfits, e)
+			continue
+		}
+		dst = append(dst, &e.Message)
+		n--
+	}
+	more := l.ready.len() < batchSize && len(l.flows) > 0
+	l.mu.Unlock()
+	for _, e := range misfits {
+		l.engine.handBack(e)
+	}
+	if more {
+		l.offer()
+	}
+	return dst
+}
+
+// Settle implements pool.Queue.
+func (l *lane) Settle(via *pool.Connection, m *smtp.Message, out *smtp.Outcome, took time.Duration) {
+	l.engine.settle(via, m.Tag.(*envelope), out, took)
+}
+
+// Backlog implements pool.Queue.
+func (l *lane) Backlog() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := l.waiting + l.ready.len()
+	for t := range l.preparing.all() {
+		n += len(t.batch.Recipients)
+	}
+	return n
+}
+
+// Unreachable implements pool.Queue.
+func (l *lane) Unreachable(f pool.Failure, retry time.Time) {
+	l.engine.unreachable(l, f, retry)
+}
+
+// empty takes everything out of the lane that waits in it, or only what belongs
+// to one run: the destinations that had work, and the envelopes that were ready.
+// What is just being read or prepared comes along a moment later and finds its
+// way to the connections or, through Pull's caller, back.
+func (l *lane) empty(only *Run) (idle []*destination, unsent []*envelope) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, f := range slices.Clone(l.flows) {
+		if only != nil && f.run != only {
+			continue
+		}
+		for {
+			d, ok := f.destinations.pop()
+			if !ok {
+				break
+			}
+			d.active = false
+			l.waiting -= d.counted
+			d.counted = 0
+			idle = append(idle, d)
+		}
+		l.unlist(f)
+	}
+	for range l.ready.len() {
+		e, _ := l.ready.pop()
+		if only != nil && e.flow.run != only {
+			l.ready.push(e)
+			continue
+		}
+		l.readyBytes -= e.Size
+		unsent = append(unsent, e)
+	}
+	return idle, unsent
+}

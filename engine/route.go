@@ -1,0 +1,181 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/penstock-mail/penstock/mx"
+	"github.com/penstock-mail/penstock/pool"
+)
+
+// route has d's hosts looked up; attach follows. It counts as activity of the
+// run until then.
+func (e *Engine) route(d *destination) {
+	d.run.activity.Add(1)
+	e.lookups.put(d)
+}
+
+// lookup is one of the goroutines that ask the resolver. There are as many as
+// look-ups may run side by side.
+func (e *Engine) lookup(ctx context.Context) {
+	for {
+		d, ok := e.lookups.take()
+		if !ok {
+			return
+		}
+		e.attach(d, e.resolver.Resolve(ctx, d.domain.Name()))
+		d.run.left(1)
+	}
+}
+
+// attach sends d's recipients where the answer says. An answer that could not
+// be found out holds the domain back and is one record, not one per recipient.
+func (e *Engine) attach(d *destination, a mx.Answer) {
+	now := e.now()
+	switch a.Status {
+	case mx.Found:
+		d.tries, d.refusal = 0, nil
+		d.setExpires(a.Expires)
+		d.domain.SetSite(a.Route.Site)
+		e.join(d, e.laneFor(a.Route), now)
+	case mx.NullMX:
+		e.refuse(d, &unsent{code: 556, enhanced: [3]uint16{5, 1, 10}, text: a.Reason}) // RFC 7505 4.2
+	case mx.NoDomain:
+		e.refuse(d, &unsent{code: 550, enhanced: [3]uint16{5, 1, 2}, text: a.Reason}) // RFC 3463 3.2
+	case mx.Prohibited:
+		e.refuse(d, &unsent{code: 550, enhanced: [3]uint16{5, 4, 4}, text: a.Reason}) // RFC 3463 3.5
+	default:
+		retry := now.Add(e.troubleDelay(d))
+		if e.overdue(d, now) {
+			return
+		}
+		e.log.Warn("domain cannot be looked up", "domain", a.Domain, "reason", a.Reason, "retry", retry)
+		d.domain.SetTrouble(a.Reason, now, retry)
+		e.timetable.add(d, retry)
+	}
+}
+
+// overdue lets a domain whose campaign has expired run out: its recipients are
+// settled instead of held back once more.
+func (e *Engine) overdue(d *destination, now time.Time) bool {
+	if !d.run.expired(now) {
+		return false
+	}
+	e.refuse(d, expiredVerdict)
+	return true
+}
+
+// troubleDelay is how long to leave a domain alone that could not be looked
+// up, longer each time.
+func (e *Engine) troubleDelay(d *destination) time.Duration {
+	d.tries = min(d.tries+1, 16)
+	return e.backoff(d.run, int(d.tries))
+}
+
+// refuse bounces what d has and will have: it flows through a lane without
+// connections, where each recipient is settled instead of sent.
+func (e *Engine) refuse(d *destination, why *unsent) {
+	d.refusal = why
+	d.setExpires(e.now().Add(time.Hour))
+	e.join(d, e.refusals, e.now())
+}
+
+// join puts d into l, unless l was retired meanwhile or its site rests for the
+// campaign.
+func (e *Engine) join(d *destination, l *lane, now time.Time) {
+	f := l.flowOf(d.run)
+	if f == nil {
+		e.route(d)
+		return
+	}
+	d.setFlow(f)
+	e.resume(d, f, now)
+}
+
+// resume lets d flow now, or when the site's rest for its campaign is over.
+func (e *Engine) resume(d *destination, f *flow, now time.Time) {
+	if until := d.run.restingUntil(f.lane.site); until.After(now) {
+		e.timetable.add(d, until)
+		return
+	}
+	if _, troubled := d.domain.Trouble(); troubled {
+		d.domain.ClearTrouble()
+	}
+	if due, ok := d.domain.NextDue(); ok && due.After(now) {
+		e.timetable.add(d, due)
+	}
+	if !f.lane.activate(f, d, now) {
+		e.route(d)
+	}
+}
+
+// fire is called by the timetable when d's time has come.
+func (e *Engine) fire(d *destination) {
+	now := e.now()
+	if f := d.currentFlow(); f != nil && now.Before(d.routeExpires()) {
+		e.resume(d, f, now)
+		return
+	}
+	e.route(d)
+}
+
+// retire closes a lane that has nothing left to do.
+func (e *Engine) retire(l *lane) {
+	e.routing.Lock()
+	ok := l.retire()
+	if ok {
+		delete(e.lanes, l.key)
+		delete(l.site.lanes, l)
+	}
+	e.routing.Unlock()
+	if ok {
+		l.pool.Close()
+	}
+}
+
+// laneFor gives the lane of a route, opened when there is none.
+func (e *Engine) laneFor(r *mx.Route) *lane {
+	key := r.Site + "\x00" + r.Key
+	e.routing.Lock()
+	defer e.routing.Unlock()
+	l := e.lanes[key]
+	if l == nil {
+		s := e.siteFor(r.Site)
+		l = &lane{engine: e, site: s, key: key}
+		l.pool = s.pool.Lane(hosts(r), l, pool.LaneOptions{})
+		l.pool.Data = l
+		e.lanes[key] = l
+		s.lanes[l] = struct{}{}
+		return l
+	}
+	l.pool.Retarget(hosts(r))
+	return l
+}
+
+func hosts(r *mx.Route) []pool.Host {
+	hosts := make([]pool.Host, len(r.Hosts))
+	for i, h := range r.Hosts {
+		hosts[i] = pool.Host(h)
+	}
+	return hosts
+}
+
+// unreachable holds a lane back whose hosts all failed: its recipients lose
+// nothing by it, and it is one record per domain.
+func (e *Engine) unreachable(l *lane, f pool.Failure, retry time.Time) {
+	now := e.now()
+	reason := f.Error()
+	l.site.note(reason)
+	e.log.Warn("site cannot be reached", "site", l.site.name, "host", f.Host, "reason", reason, "retry", retry)
+	idle, unsent := l.empty(nil)
+	for _, d := range idle {
+		if !e.overdue(d, now) {
+			d.domain.SetTrouble(reason, now, retry)
+			e.timetable.add(d, retry)
+		}
+		d.run.left(1)
+	}
+	for _, u := range unsent {
+		e.handBack(u)
+	}
+}

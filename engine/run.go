@@ -1,0 +1,156 @@
+package engine
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/penstock-mail/penstock/engine/campaign"
+	"github.com/penstock-mail/penstock/engine/compose"
+	"github.com/penstock-mail/penstock/engine/ledger"
+	"github.com/penstock-mail/penstock/throttle"
+)
+
+// Run is one campaign being sent.
+type Run struct {
+	engine   *Engine
+	campaign *ledger.Campaign
+	template *compose.Template
+	settings campaign.Settings
+	never    []*campaign.Suppression
+	rate     *throttle.Pace // nil: no max_rate
+	loaded   time.Time      // Date of every message
+	expires  time.Time      // set once sending begins; zero: not yet
+
+	// activity counts what keeps the run from being idle: the walk over its
+	// domains, look-ups under way, active destinations, reserved recipients.
+	activity atomic.Int64
+	idle     chan struct{} // has an element when activity has come to 0
+	finished chan struct{} // closed when every recipient has a final outcome
+	finish   sync.Once
+
+	// streaks: some breaker holds settlements back.
+	streaks atomic.Bool
+
+	mu       sync.Mutex
+	breakers map[*site]*breaker // guarded by mu
+}
+
+// Idle is signalled each time nothing of the run is due or in flight.
+func (r *Run) Idle() <-chan struct{} { return r.idle }
+
+// Finished is closed when every recipient has a final outcome.
+func (r *Run) Finished() <-chan struct{} { return r.finished }
+
+// Campaign is what the run sends.
+func (r *Run) Campaign() *ledger.Campaign { return r.campaign }
+
+// inDoubt is max_in_doubt: how many recipients per connection the campaign
+// accepts as uncertain after a crash.
+func (r *Run) inDoubt() int { return r.settings.MaxInDoubt }
+
+// weight is the campaign's share where several want the same lane.
+func (r *Run) weight() int { return r.settings.Priority }
+
+func (r *Run) expired(now time.Time) bool { return !r.expires.IsZero() && !now.Before(r.expires) }
+
+// left takes n from activity.
+func (r *Run) left(n int64) {
+	if n != 0 && r.activity.Add(-n) == 0 {
+		select {
+		case r.idle <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// schedule has d looked at again when its next retry is due.
+func (r *Run) schedule(d *destination) {
+	if due, ok := d.domain.NextDue(); ok {
+		r.engine.timetable.add(d, due)
+	}
+}
+
+// begin waits for the campaign's time, then walks over its domains and routes
+// those with work, look-ups running ahead in bounded parallel.
+func (r *Run) begin(ctx context.Context) {
+	if wait := time.Until(r.settings.StartAt); wait > 0 {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+	if err := r.campaign.MarkStarted(ctx, r.engine.now()); err != nil {
+		if ctx.Err() == nil {
+			r.engine.fail(err)
+		}
+		return
+	}
+	r.expires = r.campaign.Totals().Started.Add(r.settings.ExpireAfter)
+	err := r.campaign.Domains(func(domain *ledger.Domain) bool {
+		counts := domain.Counts()
+		if counts[ledger.Pending]+counts[ledger.Deferred]+counts[ledger.Uncertain] == 0 {
+			return true
+		}
+		d := newDestination(r, domain)
+		switch due, waits := domain.NextDue(); {
+		case domain.Fresh() > 0 || waits && !due.After(r.engine.now()):
+			r.engine.route(d)
+		case waits:
+			r.engine.timetable.add(d, due)
+		}
+		return ctx.Err() == nil
+	})
+	if err != nil {
+		r.engine.fail(err)
+	}
+}
+
+// check closes finished when nothing is left to do.
+func (r *Run) check() {
+	counts, err := r.campaign.Counts()
+	if err != nil {
+		r.engine.fail(err)
+		return
+	}
+	open := counts[ledger.Pending] + counts[ledger.Deferred]
+	if r.settings.OnUncertain == campaign.RetryUncertain {
+		open += counts[ledger.Uncertain]
+	}
+	if open > 0 {
+		return
+	}
+	r.finish.Do(func() { close(r.finished) })
+}
+
+// Done reports whether every recipient has a final outcome.
+func (r *Run) Done() bool {
+	select {
+	case <-r.finished:
+		return true
+	default:
+		return false
+	}
+}
+
+// pace is how many of n the campaign's max_rate allows to begin now; when it is
+// none, the lane is offered again when one may.
+func (r *Run) pace(l *lane, n int) int {
+	if r.rate == nil {
+		return n
+	}
+	granted, wait := r.rate.Take(r.engine.now(), n)
+	if granted == 0 {
+		time.AfterFunc(wait, l.offer)
+	}
+	return granted
+}
+
+// recipient is what the template needs to know of one.
+func (r *Run) recipient(to *ledger.Recipient, domain []byte) compose.Recipient {
+	return compose.Recipient{Seq: uint32(to.Seq), Local: to.Local, Domain: domain, Fields: to.Fields, Date: r.loaded}
+}

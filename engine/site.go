@@ -1,0 +1,128 @@
+package engine
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/penstock-mail/penstock/engine/bounce"
+	"github.com/penstock-mail/penstock/engine/ledger"
+	"github.com/penstock-mail/penstock/pool"
+	"github.com/penstock-mail/penstock/pool/smtp"
+	"github.com/penstock-mail/penstock/throttle"
+)
+
+// site is the engine's end of one destination: its pool, its limiters by
+// source, and what the display shows of it. Counters are of this process; the
+// ledger has those that last.
+type site struct {
+	name     string
+	pool     *pool.Site
+	limiters map[string]*throttle.Limiter // by source; never changed
+	lanes    map[*lane]struct{}           // guarded by Engine.routing
+
+	sent, deferred, bounced, uncertain atomic.Uint64
+	connections                        atomic.Int32
+	// lastReply is the last answer that was no plain success, for people.
+	lastReply atomic.Pointer[string]
+}
+
+// note keeps a reason or reply for the display.
+func (s *site) note(text string) { s.lastReply.Store(&text) }
+
+// count takes an outcome for the display.
+func (s *site) count(state ledger.State) {
+	switch state {
+	case ledger.Delivered:
+		s.sent.Add(1)
+	case ledger.Deferred:
+		s.deferred.Add(1)
+	case ledger.Uncertain:
+		s.uncertain.Add(1)
+	case ledger.Bounced, ledger.Expired:
+		s.bounced.Add(1)
+	case ledger.Pending, ledger.Suppressed, ledger.Cancelled:
+	}
+}
+
+func (s *site) delivered(via *pool.Connection, now time.Time) {
+	s.limiters[via.Source()].Delivered(now, 1)
+}
+
+// refused lets the limits learn from a refusal that concerns us as sender.
+func (s *site) refused(via *pool.Connection, now time.Time, v *bounce.Verdict, out *smtp.Outcome) {
+	s.note(out.Reply.String())
+	if v.Signal.Kind != throttle.KindNone {
+		s.limiters[via.Source()].Deferred(now, v.Signal)
+	}
+}
+
+// siteFor gives the site of that name. REQUIRES: e.routing held.
+func (e *Engine) siteFor(name string) *site {
+	s := e.sites[name]
+	if s != nil {
+		return s
+	}
+	s = &site{name: name, limiters: make(map[string]*throttle.Limiter), lanes: make(map[*lane]struct{})}
+	top := e.config.Limits.Default.Gear
+	if l, ok := e.config.Limits.Sites[name]; ok {
+		top = l.Gear
+	} else if l, ok := e.config.Limits.Domains[name]; ok {
+		top = l.Gear
+	}
+	s.pool = e.pool.Site(name, func(from pool.Source) pool.Gate {
+		s.limiters[from.Name] = e.throttle.Limiter(name, from.Name)
+		return s.limiters[from.Name]
+	}, pool.SiteOptions{TopGear: gear(top)})
+	e.sites[name] = s
+	return s
+}
+
+// ConnectFailed implements pool.Observer.
+func (e *Engine) ConnectFailed(at *pool.Site, f pool.Failure) {
+	e.routing.Lock()
+	s := e.sites[at.Name()]
+	e.routing.Unlock()
+	if s == nil {
+		return
+	}
+	now := e.now()
+	s.note(f.Error())
+	limiter := s.limiters[f.Source]
+	if f.Reply.Code == 0 {
+		limiter.ConnectFailed(now)
+		return
+	}
+	// The greeting or EHLO was refused: that is about us, or about them, and
+	// never about a recipient (RFC 5321 3.1).
+	v := bounce.Judge(bounce.Facts{Site: s.name, Fate: smtp.NotAttempted, Command: f.Step, Reply: f.Reply, Err: f.Err, Fresh: true})
+	if v.Signal.Kind != throttle.KindNone {
+		limiter.Deferred(now, v.Signal)
+	}
+}
+
+// Opened implements pool.Observer.
+func (e *Engine) Opened(_ *pool.Site, c *pool.Connection) {
+	l := c.Lane().Data.(*lane)
+	l.connections.Add(1)
+	l.site.connections.Add(1)
+	l.offer()
+}
+
+// Closed implements pool.Observer.
+func (e *Engine) Closed(_ *pool.Site, c *pool.Connection, _ error) {
+	l := c.Lane().Data.(*lane)
+	l.connections.Add(-1)
+	l.site.connections.Add(-1)
+	e.retire(l)
+}
+
+// peer is the ledger's name for the other end of a connection, asked for once
+// per connection.
+func (e *Engine) peer(via *pool.Connection) *ledger.Peer {
+	if p, ok := via.Peer.(*ledger.Peer); ok {
+		return p
+	}
+	p := e.ledger.Peer(via.Host(), via.Addr(), via.Source(), via.TLS())
+	via.Peer = p
+	return p
+}

@@ -1,0 +1,131 @@
+package engine
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/penstock-mail/penstock/engine/campaign"
+	"github.com/penstock-mail/penstock/engine/compose"
+	"github.com/penstock-mail/penstock/engine/ledger"
+	"github.com/penstock-mail/penstock/throttle"
+)
+
+// Start begins or continues to send a loaded campaign.
+func (e *Engine) Start(ctx context.Context, c *ledger.Campaign) (*Run, error) {
+	r, err := e.newRun(c)
+	if err != nil {
+		return nil, fmt.Errorf("start campaign %s: %w", c.Name(), err)
+	}
+	policy := ledger.Retry
+	if r.settings.OnUncertain == campaign.HoldUncertain {
+		policy = ledger.Hold
+	}
+	now := e.now()
+	uncertain, err := c.Resume(ctx, now, policy)
+	if err != nil {
+		return nil, fmt.Errorf("resume campaign %s: %w", c.Name(), err)
+	}
+	if uncertain > 0 {
+		e.log.Warn("the last process died while messages were on the wire: these attempts are uncertain", "campaign", c.Name(), "recipients", uncertain)
+	}
+	if err := e.restoreBreakers(r); err != nil {
+		return nil, err
+	}
+	r.check()
+	if r.Done() {
+		return r, nil
+	}
+	if wait := r.settings.StartAt.Sub(now); wait > 0 {
+		e.log.Info("campaign starts later", "campaign", c.Name(), "at", r.settings.StartAt)
+	}
+	e.routing.Lock()
+	e.runs = append(e.runs, r)
+	e.routing.Unlock()
+	r.activity.Add(1)
+	e.tasks.Go(func() {
+		defer r.left(1)
+		r.begin(e.ctx)
+	})
+	return r, nil
+}
+
+func (e *Engine) newRun(c *ledger.Campaign) (*Run, error) {
+	meta, err := c.Meta()
+	if err != nil {
+		return nil, err
+	}
+	snapshot, err := campaign.DecodeSnapshot(meta.Snapshot)
+	if err != nil {
+		return nil, err
+	}
+	settings, err := campaign.DecodeSettings(meta.Settings)
+	if err != nil {
+		return nil, err
+	}
+	var columns []string
+	if err := json.Unmarshal(meta.Columns, &columns); err != nil {
+		return nil, fmt.Errorf("decode columns: %w", err)
+	}
+	e.complete(&settings)
+	never, problems := e.suppression(settings)
+	if err := problems.Err(); err != nil {
+		return nil, err
+	}
+	template, problems := compose.Compile(&snapshot.Content, compose.Options{
+		Campaign: c.Name(), Number: c.Number(), Columns: columns, Secret: e.ledger.Secret(),
+	})
+	if err := problems.Err(); err != nil {
+		return nil, err
+	}
+	r := &Run{
+		engine: e, campaign: c, template: template, settings: settings, never: never,
+		idle: make(chan struct{}, 1), finished: make(chan struct{}),
+		breakers: make(map[*site]*breaker),
+	}
+	if rate := settings.MaxRate; rate.Count > 0 {
+		r.rate = throttle.NewPace(throttle.Rate{Count: rate.Count, Per: rate.Per})
+	}
+	r.loaded = c.Totals().Created
+	return r, nil
+}
+
+// complete fills what the campaign leaves to the configuration.
+func (e *Engine) complete(s *campaign.Settings) {
+	or := func(v *time.Duration, d time.Duration) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	c := e.config
+	or(&s.Retry.First, c.Retry.First)
+	or(&s.Retry.Max, c.Retry.Max)
+	or(&s.ExpireAfter, c.Retry.Expire)
+	if s.Retry.Factor == 0 {
+		s.Retry.Factor = c.Retry.Factor
+	}
+	if s.MaxInDoubt == 0 {
+		s.MaxInDoubt = c.MaxInDoubt
+	}
+}
+
+// restoreBreakers takes up rests that an earlier process began.
+func (e *Engine) restoreBreakers(r *Run) error {
+	return e.ledger.ForEachLearned(learnedBreaker, func(key string, value []byte) error {
+		name, at, _ := strings.Cut(key, "\x00")
+		if name != r.campaign.Name() || len(value) != 8 {
+			return nil
+		}
+		until := time.UnixMilli(int64(binary.BigEndian.Uint64(value)))
+		if until.After(e.now()) {
+			e.routing.Lock()
+			s := e.siteFor(at)
+			e.routing.Unlock()
+			r.breakers[s] = &breaker{Breaker: throttle.Breaker{Limit: e.config.Breaker}, restUntil: until}
+		}
+		return nil
+	})
+}
