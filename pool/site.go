@@ -96,6 +96,11 @@ func (s *Site) refused(wait time.Duration) *Connection {
 	if s.evicting >= len(s.line) {
 		return nil
 	}
+	if c := s.idleHead; c == nil || c.lane.queued {
+		// A lane gains nothing by an idle connection of its own that is closed
+		// and dialled again.
+		return nil
+	}
 	return s.evictOne()
 }
 
