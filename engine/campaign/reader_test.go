@@ -323,3 +323,35 @@ func BenchmarkRows(b *testing.B) {
 		})
 	}
 }
+
+// TestPipeIsReadOnce: a pipe among the files is neither looked at twice nor
+// compared.
+func TestPipeIsReadOnce(t *testing.T) {
+	t.Parallel()
+	in, out, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	if _, err := out.WriteString("email\na@x.example\n"); err != nil {
+		t.Fatal(err)
+	}
+	if err := out.Close(); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "pipe.csv")
+	if err := os.Symlink("/proc/self/fd/"+itoa(int(in.Fd())), path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Skip("no pipes by name here: ", err)
+	}
+	f := File{Name: "pipe.csv", Path: path}
+	lines, err := told(t, of(write(t, t.TempDir(), "a.csv", "email\nb@x.example\n"), f), nil)
+	if got, want := joined(lines), "row 1 b@x.example email=(own)\nrow 2 a@x.example email=(own)\n"; got != want || err != nil {
+		t.Errorf("got %s%v, want %s", got, err, want)
+	}
+	if s, err := Freeze(of(f)); err != nil || s.Recipients[0] != (FrozenFile{Name: "pipe.csv"}) {
+		t.Errorf("frozen as %+v, %v", s, err)
+	}
+}

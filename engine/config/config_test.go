@@ -24,7 +24,7 @@ func TestExampleIsTheDefaults(t *testing.T) {
 		t.Fatalf("the example has problems:\n%v", problems)
 	}
 	plain, _ := Load("")
-	differs := map[string]bool{"hostname": true, "data": true, "dns.servers": true, "mx.prohibited": true, "sources.default": true}
+	differs := map[string]bool{"hostname": true, "data": true, "sources.default": true}
 	want := map[string]string{}
 	for _, e := range plain.Effective() {
 		want[e.Key] = e.Value
@@ -64,7 +64,7 @@ func TestExampleListsEverySetting(t *testing.T) {
 		t.Fatalf("uncommented, the example has problems:\n%v\n%s", problems, full)
 	}
 	if len(c.Routes) != 2 || len(c.Sources) != 2 || len(c.Limits.Sites) != 1 || len(c.Limits.Domains) != 1 ||
-		len(c.Suppress) != 1 || c.MX.Rules == "" || c.Log.File == "" {
+		len(c.Suppress) != 1 || len(c.MX.Prohibited) != 3 || len(c.DNS.Servers) != 1 || c.MX.Rules == "" || c.Log.File == "" {
 		t.Errorf("not everything was read: %+v", c)
 	}
 }
