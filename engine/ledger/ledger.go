@@ -131,7 +131,7 @@ func Open(dir string, opt Options) (*Ledger, error) {
 	}
 	l.idle.L = &l.mu
 	state := opt.fs.PathJoin(dir, stateFolder)
-	if err := opt.fs.MkdirAll(state, 0o700); err != nil {
+	if err := makeFolder(opt.fs, state); err != nil {
 		return nil, fmt.Errorf("make data directory %s: %w", dir, err)
 	}
 	lock, err := pebble.LockDirectory(state, opt.fs)
@@ -152,6 +152,31 @@ func Open(dir string, opt Options) (*Ledger, error) {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", dir, err), lock.Close())
 	}
 	return l, nil
+}
+
+// makeFolder makes a folder and what is missing above it, so that it outlasts
+// a loss of power: the parent of each is synced.
+func makeFolder(files vfs.FS, path string) error {
+	if _, err := files.Stat(path); err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	parent := files.PathDir(path)
+	if parent != path {
+		if err := makeFolder(files, parent); err != nil {
+			return err
+		}
+	}
+	if err := files.MkdirAll(path, 0o700); err != nil {
+		return err
+	}
+	if parent == "" {
+		parent = "."
+	}
+	d, err := files.OpenDir(parent)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 func (l *Ledger) open(state string) error {
@@ -347,7 +372,7 @@ func (l *Ledger) Backup(dir string) error {
 	if _, err := l.fs.Stat(l.fs.PathJoin(dir, stateFolder)); err == nil {
 		return fmt.Errorf("back up to %s: %w", dir, fs.ErrExist)
 	}
-	if err := l.fs.MkdirAll(dir, 0o700); err != nil {
+	if err := makeFolder(l.fs, dir); err != nil {
 		return fmt.Errorf("back up to %s: %w", dir, err)
 	}
 	if err := l.guard(func() error {
