@@ -315,6 +315,7 @@ func (c *Composer) interpret(p *program, is *island) error {
 func (c *Composer) bindAll(p *program) {
 	c.bound = p
 	c.meter.reset()
+	c.interpreter.now = c.r.Date.UTC()
 	clear(c.vars)
 	c.vars["blank"], c.vars["empty"] = "", ""
 	for name, from := range p.bindings {

@@ -9,6 +9,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/osteele/liquid/filters"
 	"github.com/osteele/liquid/parser"
@@ -42,6 +43,9 @@ type interpreter struct {
 	cfg   render.Config
 	meter *meter
 	vars  map[string]any // of the run under way
+	// now is what templates call now: the message's date, so that every
+	// attempt says the same.
+	now time.Time
 }
 
 func newInterpreter(m *meter) *interpreter {
@@ -197,6 +201,9 @@ func (in *interpreter) add(name string, fn any) {
 		}
 		if err := in.growth(name, all); err != nil {
 			return nil, err
+		}
+		if name == "date" && (value == "now" || value == "today") {
+			all[0] = in.now
 		}
 		for i, a := range all {
 			if _, text := a.(string); !text && a != nil && i < f.Type().NumIn() && f.Type().In(i).Kind() == reflect.String {
