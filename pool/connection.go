@@ -420,7 +420,7 @@ func (c *Connection) setTimer(now time.Time) {
 func (c *Connection) rest() {
 	s := c.lane.site
 	s.mu.Lock()
-	wanted := s.waiting() || s.pool.dial.pressed.Load()
+	wanted := s.othersWait(c.lane) || s.pool.dial.pressed.Load()
 	if !wanted && c.hungryAt != 0 {
 		s.idled(c)
 	}

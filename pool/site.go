@@ -96,9 +96,7 @@ func (s *Site) refused(wait time.Duration) *Connection {
 	if s.evicting >= len(s.line) {
 		return nil
 	}
-	if c := s.idleHead; c == nil || c.lane.queued {
-		// A lane gains nothing by an idle connection of its own that is closed
-		// and dialled again.
+	if c := s.idleHead; c == nil || !s.othersWait(c.lane) {
 		return nil
 	}
 	return s.evictOne()
@@ -165,6 +163,13 @@ func (s *Site) moveOn(l *Lane, blocked []*Lane) {
 
 // waiting says whether lanes wait for a place. REQUIRES: s.mu is held.
 func (s *Site) waiting() bool { return len(s.line) > 0 }
+
+// othersWait says whether lanes other than l wait for a place: l gains nothing by
+// an idle connection of its own that is closed and dialled again. REQUIRES: s.mu
+// is held.
+func (s *Site) othersWait(l *Lane) bool {
+	return len(s.line) > 1 || len(s.line) == 1 && s.line[0] != l
+}
 
 // host returns the state of a host, made if need be. REQUIRES: s.mu is held.
 func (s *Site) host(name string) *hostState {
