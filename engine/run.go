@@ -124,7 +124,16 @@ func (r *Run) check() {
 	if open > 0 {
 		return
 	}
-	r.finish.Do(func() { close(r.finished) })
+	r.finish.Do(func() {
+		// On a goroutine of its own: check is called by the ledger's writer,
+		// which must not wait for itself.
+		r.engine.tasks.Go(func() {
+			if err := r.campaign.MarkFinished(context.Background(), r.engine.now()); err != nil {
+				r.engine.fail(err)
+			}
+			close(r.finished)
+		})
+	})
 }
 
 // Done reports whether every recipient has a final outcome.

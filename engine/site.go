@@ -109,7 +109,8 @@ func (e *Engine) Opened(_ *pool.Site, c *pool.Connection) {
 }
 
 // Closed implements pool.Observer.
-func (e *Engine) Closed(_ *pool.Site, c *pool.Connection, _ error) {
+func (e *Engine) Closed(_ *pool.Site, c *pool.Connection, why error) {
+	e.log.Debug("connection closed", "host", c.Host(), "source", c.Source(), "why", why)
 	l := c.Lane().Data.(*lane)
 	l.connections.Add(-1)
 	l.site.connections.Add(-1)

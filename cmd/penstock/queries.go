@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 
-	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -26,13 +25,7 @@ func (f *flags) ask(query func(*control.Client) error) error {
 		return err
 	}
 	defer done()
-	err = query(c)
-	var remote *connect.Error
-	if errors.As(err, &remote) {
-		// A person wants the message, not the protocol's prefix.
-		return errors.New(remote.Message())
-	}
-	return err
+	return control.Cause(query(c))
 }
 
 func newReport(f *flags) *cobra.Command {

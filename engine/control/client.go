@@ -2,10 +2,13 @@ package control
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"path/filepath"
 	"sync"
+
+	"connectrpc.com/connect"
 
 	"github.com/penstock-mail/penstock/engine/control/penstockv1/penstockv1connect"
 	"github.com/penstock-mail/penstock/engine/ledger"
@@ -16,6 +19,16 @@ type Client struct {
 	penstockv1connect.CampaignServiceClient
 	penstockv1connect.ServerServiceClient
 	close func()
+}
+
+// Cause is what a person wants to read of a call's error: the message without
+// the protocol around it.
+func Cause(err error) error {
+	var remote *connect.Error
+	if errors.As(err, &remote) {
+		return errors.New(remote.Message())
+	}
+	return err
 }
 
 // Close ends the connection. For a Local client it does not close the ledger.
