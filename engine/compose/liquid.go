@@ -70,44 +70,6 @@ func (c *compiler) namesOf(t Text, field string, tokens []token) (n templateName
 	return n
 }
 
-// checkTag reports what is wrong with {% tag %} as far as it can be seen alone.
-func (c *compiler) checkTag(p *program, tok token, locals []string) {
-	name := tok.name
-	if opens, known := liquidTags[strings.TrimPrefix(name, "end")]; !known || strings.HasPrefix(name, "end") && !opens {
-		if near := nearest(name, sortedNames(liquidTags)); near != "" {
-			c.at(p.text, tok.at, p.field, "no tag %q; did you mean %q?", name, near)
-			return
-		}
-		c.at(p.text, tok.at, p.field, "no tag %q; there are %s", name, strings.Join(sortedNames(liquidTags), ", "))
-		return
-	}
-	if name == "capture" {
-		if tok.text == "" || identifierLength(tok.text) != len(tok.text) {
-			c.at(p.text, tok.at, p.field, "capture needs one name, not %q", tok.text)
-		}
-		return
-	}
-	lexemes := lexExpression(tok.text)
-	if !c.checkExpression(p, tok, lexemes, locals) {
-		return
-	}
-	if c.opt.Columns == nil {
-		return
-	}
-	// A condition on a field that no row has is no mistake by itself, but
-	// probably a slip.
-	for _, name := range references(lexemes).names {
-		if _, known := c.lookup(name.text); known || slices.Contains(locals, name.text) || name.text == reservedName {
-			continue
-		}
-		hint := ""
-		if near := nearest(name.text, c.opt.Columns); near != "" {
-			hint = "; did you mean " + strconv.Quote(near) + "?"
-		}
-		c.warnAt(p.text, tok.at+name.at, p.field, "no column %q in the recipients%s", name.text, hint)
-	}
-}
-
 // compileIsland rewrites a stretch of Liquid, and parses it once to find
 // mistakes; "" if there are any.
 func (c *compiler) compileIsland(p *program, tokens []token, names templateNames) string {
@@ -154,67 +116,6 @@ func (c *compiler) compileIsland(p *program, tokens []token, names templateNames
 		return ""
 	}
 	return b.String()
-}
-
-// reportSyntax finds the token that the interpreter objects to: it is asked for
-// each alone, since it numbers the lines of the rewritten source.
-func (c *compiler) reportSyntax(p *program, tokens []token, err error) {
-	in := newInterpreter(&meter{})
-	var open []token
-	for _, tok := range tokens {
-		switch {
-		case tok.kind == objectToken:
-			if _, err := in.parse("{{ " + oneLine(tok.text) + " }}"); err != nil {
-				c.at(p.text, tok.at, p.field, "%q is not understood", tok.text)
-				return
-			}
-		case tok.kind == tagToken && strings.HasPrefix(tok.name, "end"):
-			begins := func(t token) bool { return t.name == tok.name[3:] }
-			if !slices.ContainsFunc(open, begins) {
-				c.at(p.text, tok.at, p.field, "{%% %s %%} without its {%% %s %%}", tok.name, tok.name[3:])
-				return
-			}
-			if top := open[len(open)-1]; !begins(top) {
-				c.at(p.text, top.at, p.field, "{%% %s %%} lacks its {%% end%s %%}", top.name, top.name)
-				return
-			}
-			open = open[:len(open)-1]
-		case tok.kind == tagToken && clauseOf[tok.name] != nil && (len(open) == 0 || !slices.Contains(clauseOf[tok.name], open[len(open)-1].name)):
-			c.at(p.text, tok.at, p.field, "{%% %s %%} is not inside %s", tok.name, strings.Join(clauseOf[tok.name], " or "))
-			return
-		case tok.kind == tagToken:
-			if _, err := in.parse(tagAlone(tok)); err != nil {
-				c.at(p.text, tok.at, p.field, "{%% %s %s %%} is not understood", tok.name, tok.text)
-				return
-			}
-			if liquidTags[tok.name] {
-				open = append(open, tok)
-			}
-		}
-	}
-	if n := len(open); n > 0 {
-		c.at(p.text, open[n-1].at, p.field, "{%% %s %%} lacks its {%% end%s %%}", open[n-1].name, open[n-1].name)
-		return
-	}
-	c.at(p.text, 0, p.field, "the template is not understood: %s", err)
-}
-
-// clauseOf tells which blocks a clause divides.
-var clauseOf = map[string][]string{"else": {"if", "unless", "case", "for"}, "elsif": {"if"}, "when": {"case"}}
-
-// tagAlone is the smallest template around one tag.
-func tagAlone(tok token) string {
-	tag := "{% " + tok.name + " " + oneLine(tok.text) + " %}"
-	switch tok.name {
-	case "else", "elsif":
-		return "{% if true %}" + tag + "{% endif %}"
-	case "when":
-		return "{% case 1 %}" + tag + "{% endcase %}"
-	}
-	if liquidTags[tok.name] {
-		return tag + "{% end" + tok.name + " %}"
-	}
-	return tag
 }
 
 // rewriteObject gives {{ object }} its checks and its form.
