@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/penstock-mail/penstock/pool/smtp"
@@ -120,7 +121,8 @@ func (a *approach) tlsMode() smtp.TLSMode {
 // connect tries the host's addresses in order. A host that answers has spoken
 // for all of them.
 func (a *approach) connect(ctx context.Context) (*Connection, *Failure) {
-	o := &a.lane.site.pool.opts
+	p := a.lane.site.pool
+	o := &p.opts
 	src := o.Sources[a.source]
 	last := &Failure{Host: a.to.Name, Source: src.Name, Step: smtp.Connect, At: o.Now(), Err: errNoAddress}
 	for _, addr := range a.to.Addrs {
@@ -129,7 +131,15 @@ func (a *approach) connect(ctx context.Context) (*Connection, *Failure) {
 		}
 		nc, err := o.Dial(ctx, src.Addr, addr, o.ConnectTimeout)
 		if err == nil {
+			if addr.Addr().Is6() {
+				p.ipv6.Store(true)
+			}
 			return a.talk(ctx, nc, addr)
+		}
+		if errors.Is(err, syscall.EADDRNOTAVAIL) && addr.Addr().Is6() && !p.ipv6.Load() {
+			// Linux says so, too, on a machine without any IPv6 address: no
+			// matter of ports. The text stays, the number must not.
+			err = errors.New(err.Error())
 		}
 		last = &Failure{Host: a.to.Name, Addr: addr, Source: src.Name, Step: smtp.Connect, At: o.Now(), Err: err}
 		if ctx.Err() != nil || wire.Exhausted(err) {

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -245,6 +246,82 @@ func BenchmarkLoopback(b *testing.B) {
 				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msg/s")
 			})
 		}
+	}
+}
+
+// BenchmarkLongTail is many sites with 20 recipients each, one lane a site: per
+// message, with a dial for every 20.
+func BenchmarkLongTail(b *testing.B) {
+	for _, caps := range []string{"PIPELINING", "PIPELINING,CHUNKING", "PIPELINING,CHUNKING,STARTTLS"} {
+		b.Run(caps, func(b *testing.B) {
+			addr := startSink(b, caps)
+			p, err := New(Options{Sources: []Source{{Name: "s", Hello: "client.example"}}, MaxConnections: 2000})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer func() { _ = p.Close() }()
+			const each = 20
+			sites := max(b.N/each, 1)
+			b.ReportAllocs()
+			b.ResetTimer()
+			start := cpu()
+			var queues []*endless
+			for i := range sites {
+				gate := &openGate{max: 20}
+				s := p.Site(strconv.Itoa(i), func(Source) Gate { return gate }, SiteOptions{})
+				q := newEndless(each, 2<<10)
+				queues = append(queues, q)
+				s.Lane([]Host{{Name: "mx" + strconv.Itoa(i), Addrs: []netip.AddrPort{addr}}}, q, LaneOptions{})
+			}
+			for _, q := range queues {
+				<-q.done
+			}
+			used := cpu() - start
+			b.StopTimer()
+			b.ReportMetric(float64(used.Microseconds())/float64(sites*each), "cpu-us/msg")
+			b.ReportMetric(float64(sites)/b.Elapsed().Seconds(), "sites/s")
+		})
+	}
+}
+
+// BenchmarkOpenConnections is what an open, idle connection costs in memory.
+func BenchmarkOpenConnections(b *testing.B) {
+	for _, caps := range []string{"PIPELINING", "PIPELINING,CHUNKING,STARTTLS"} {
+		b.Run(caps, func(b *testing.B) {
+			addr := startSink(b, caps)
+			p, err := New(Options{Sources: []Source{{Name: "s", Hello: "client.example"}}, IdleTimeout: time.Hour})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer func() { _ = p.Close() }()
+			inUse := func() uint64 {
+				var m runtime.MemStats
+				runtime.GC()
+				runtime.GC()
+				runtime.ReadMemStats(&m)
+				return m.HeapInuse + m.StackInuse
+			}
+			before := inUse()
+			b.ResetTimer()
+			var queues []*endless
+			for i := range b.N {
+				gate := &openGate{max: 20}
+				s := p.Site(strconv.Itoa(i), func(Source) Gate { return gate }, SiteOptions{})
+				q := newEndless(1, 100)
+				queues = append(queues, q)
+				s.Lane([]Host{{Name: "mx" + strconv.Itoa(i), Addrs: []netip.AddrPort{addr}}}, q, LaneOptions{})
+			}
+			for _, q := range queues {
+				<-q.done
+			}
+			b.StopTimer()
+			if n := p.Stats().Connections; n != b.N {
+				b.Errorf("%d connections are open, want %d", n, b.N)
+			}
+			b.ReportMetric(float64(inUse()-before)/float64(b.N), "heap-B/conn")
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "dials/s")
+			runtime.KeepAlive(queues)
+		})
 	}
 }
 

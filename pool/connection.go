@@ -38,28 +38,29 @@ type Connection struct {
 	dismissed atomic.Bool
 
 	// Loop only, once enrolled.
-	session *smtp.Session
-	link    net.Conn // what is enrolled
-	wc      *wire.Conn
-	flights []flight
-	begun   int // messages sent
-	limit   int // the most messages; 0: none
-	// askedLimit is begun when limit was last asked for.
-	askedLimit int
-	replies    uint64 // session.Replies when last looked
-	answered   bool   // a message got an answer
-	quitting   bool
-	ended      bool
-	why        error
-	deadline   time.Time // of the awaited reply, or of being idle
-	idling     bool      // deadline is about being idle
-	grantAt    time.Time // when the gate may grant the next message; zero: no matter
+	session  *smtp.Session
+	link     net.Conn // what is enrolled
+	wc       *wire.Conn
+	flights  []flight
+	begun    int    // messages sent
+	limit    int    // the most messages; 0: none
+	nextLook int    // begun when limit is asked for next
+	replies  uint64 // session.Replies when last looked
+	answered bool   // a message got an answer
+	quitting bool
+	ended    bool
+	why      error
+	deadline time.Time // of the awaited reply, or of being idle
+	idling   bool      // deadline is about being idle
+	restDue  bool      // became hungry, and rest was not called since
+	grantAt  time.Time // when the gate may grant the next message; zero: no matter
 
 	// Under Site.mu.
 	hungryAt           int // index in Lane.hungry + 1; 0: not in it
 	idle               bool
 	idlePrev, idleNext *Connection
 	evicted            bool // counted in Site.evicting
+	leaving            bool // counted in Lane.leaving
 }
 
 // flight is a message that was sent and is not settled.
@@ -104,11 +105,8 @@ func (c *Connection) OnOpen(wc *wire.Conn) {
 	c.link = nil
 	s := c.lane.site
 	s.mu.Lock()
-	c.lane.connecting--
-	c.to.state.connecting--
-	c.to.state.open++
+	c.lane.joined(c)
 	c.to.state.ready()
-	c.lane.conns = append(c.lane.conns, c)
 	blocked := unblock(c.to.state)
 	s.mu.Unlock()
 	c.gear.Store(uint32(c.session.Gear()))
@@ -258,23 +256,34 @@ func (c *Connection) settle(e *smtp.Event, now time.Time) {
 
 // finishing says whether the connection is to take nothing more.
 func (c *Connection) finishing() bool {
-	l := c.lane
-	if l.site.pool.draining.Load() {
+	if c.lane.site.pool.draining.Load() {
 		return true
 	}
-	if c.begun-c.askedLimit >= limitEvery || c.askedLimit == 0 && c.limit == 0 {
-		c.askedLimit = max(c.begun, 1)
+	if c.begun >= c.nextLook {
 		c.limit = c.gate.MessagesPerConnection()
 		if m := c.session.Capabilities().MailMax; m > 0 && (c.limit == 0 || m < c.limit) {
 			c.limit = m
 		}
+		if c.nextLook > 0 && c.crowding() {
+			return true
+		}
+		c.nextLook = c.begun + lookEvery
 	}
 	return c.limit > 0 && c.begun >= c.limit
 }
 
-// limitEvery is how often, in messages, the limit is asked for: it may be
-// changed while sending, and asking costs.
-const limitEvery = 64
+// crowding says whether the lane has several places while others have none: it
+// then gives one up, so that no lane waits for another's whole backlog.
+func (c *Connection) crowding() bool {
+	s := c.lane.site
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return c.lane.places() > 1 && s.waiting() && !(len(s.line) == 1 && c.lane.queued)
+}
+
+// lookEvery is how often, in messages, a connection asks for its limit, which
+// may be changed while sending, and looks who waits for its place.
+const lookEvery = 64
 
 // maxUnsent is how many octets may wait for the socket before no further
 // message is begun.
@@ -332,7 +341,7 @@ func (c *Connection) pull(b *bench, now time.Time) {
 			l.site.mu.Lock()
 			l.starved(c)
 			l.site.mu.Unlock()
-			marked = true
+			marked, c.restDue = true, true
 			continue
 		}
 		l.busy(now)
@@ -359,9 +368,7 @@ func (l *Lane) busy(now time.Time) {
 	if at-last < int64(sizeEvery) || !l.sized.CompareAndSwap(last, at) {
 		return
 	}
-	if int(l.nPlaces.Load()) < l.wanted(l.queue.Backlog()) {
-		l.size(false)
-	}
+	l.grow()
 }
 
 // heldAfter is how long after a wait for the gate no connection is added: the
@@ -377,12 +384,17 @@ func (c *Connection) quit() {
 		return
 	}
 	c.quitting = true
-	s := c.lane.site
-	s.mu.Lock()
-	c.lane.sated(c)
-	s.unidle(c)
-	s.mu.Unlock()
+	l := c.lane
+	l.site.mu.Lock()
+	l.sated(c)
+	l.site.unidle(c)
+	c.leaving = true
+	l.leaving++
+	l.counted()
+	l.site.mu.Unlock()
 	c.session.Quit()
+	// Its successor need not wait for the answer to QUIT.
+	l.grow()
 }
 
 // setTimer sets the next deadline: the awaited reply's, the end of being idle,
@@ -399,6 +411,9 @@ func (c *Connection) setTimer(now time.Time) {
 		if !c.idling || c.deadline.IsZero() {
 			c.idling = true
 			c.deadline = now.Add(o.IdleTimeout)
+		}
+		if c.restDue {
+			c.restDue = false
 			c.rest()
 		}
 	} else {
@@ -449,18 +464,12 @@ func (c *Connection) leave() {
 	if c.evicted {
 		s.evicting--
 	}
-	if i := slices.Index(l.conns, c); i >= 0 {
-		l.conns[i] = l.conns[len(l.conns)-1]
-		l.conns[len(l.conns)-1] = nil
-		l.conns = l.conns[:len(l.conns)-1]
-	}
-	c.to.state.open--
 	// Ready is not yet useful: a host that hangs up before it has answered one
 	// message must not be dialled again and again.
 	if fail != nil && !c.answered && !c.quitting && (c.begun > 0 || now.Sub(c.opened) < shortLife) {
 		c.to.state.fail(*fail, c.source, now, &p.opts)
 	}
-	l.vacate(c.to, c.source)
+	l.left(c)
 	s.mu.Unlock()
 	c.gate.Disconnect(now)
 	p.opts.Observer.Closed(s, c, c.why)

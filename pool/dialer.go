@@ -125,14 +125,9 @@ func (d *dialer) run(a *approach) {
 		d.places--
 	default:
 		d.places--
-		// Back to the front: it was its turn.
-		if d.head == 0 {
-			d.queue = append(d.queue, nil)
-			copy(d.queue[1:], d.queue)
-			d.head = 1
-		}
-		d.head--
-		d.queue[d.head] = a
+		// To the end: should it be the only one that cannot be dialled (its
+		// source's address was taken from this machine), others go on.
+		d.queue = append(d.queue, a)
 		if !d.holding {
 			d.holding = true
 			wait := min(holdFirst<<min(d.holds, 10), holdMax)

@@ -20,7 +20,7 @@ type Lane struct {
 	// These are read before Site.mu is taken: Wake is called far more often
 	// than there is something to do.
 	nHungry atomic.Int32 // len(hungry)
-	nPlaces atomic.Int32 // len(conns) + connecting
+	nPlaces atomic.Int32 // places()
 	stuck   atomic.Bool  // closed, queued, halted or resting: not to be sized
 	sized   atomic.Int64 // when a busy connection last looked at the size
 	// heldTo is, by source, until when (Unix nanoseconds) the gate's rate is
@@ -31,6 +31,7 @@ type Lane struct {
 	targets    []*target // by preference
 	conns      []*Connection
 	connecting int
+	leaving    int   // of conns: those that only wait to be closed
 	bySource   []int // places taken, by source
 	// hungry is the connections with room whose last pull came back short.
 	hungry []*Connection
@@ -75,6 +76,11 @@ func (l *Lane) Wake() {
 	if l.nHungry.Load() > 0 && l.wakeOne() {
 		return
 	}
+	l.grow()
+}
+
+// grow connects if the backlog justifies more than there is.
+func (l *Lane) grow() {
 	if !l.stuck.Load() && int(l.nPlaces.Load()) < l.wanted(l.queue.Backlog()) {
 		l.size(false)
 	}
@@ -128,14 +134,15 @@ func (l *Lane) aim(hosts []Host) {
 	l.targets = make([]*target, 0, len(hosts))
 	for _, h := range hosts {
 		h.Addrs = slices.Clone(h.Addrs)
-		t := &target{Host: h, state: l.site.host(h.Name)}
-		if i := slices.IndexFunc(old, func(o *target) bool {
+		i := slices.IndexFunc(old, func(o *target) bool {
 			return o.Name == h.Name && o.Preference == h.Preference && slices.Equal(o.Addrs, h.Addrs)
-		}); i >= 0 {
-			t = old[i]
+		})
+		if i >= 0 {
+			l.targets = append(l.targets, old[i])
 			old = slices.Delete(slices.Clone(old), i, i+1)
+			continue
 		}
-		l.targets = append(l.targets, t)
+		l.targets = append(l.targets, &target{Host: h, state: l.site.host(h.Name)})
 	}
 	for _, o := range old {
 		o.gone = true
@@ -256,10 +263,17 @@ func (l *Lane) sated(c *Connection) {
 	l.nHungry.Store(int32(last))
 }
 
+// places is how many connections there are to send with, now or soon. REQUIRES:
+// Site.mu is held.
+func (l *Lane) places() int { return len(l.conns) - l.leaving + l.connecting }
+
+// counted publishes places. REQUIRES: Site.mu is held.
+func (l *Lane) counted() { l.nPlaces.Store(int32(l.places())) }
+
 // reserve takes a place. REQUIRES: Site.mu is held.
 func (l *Lane) reserve(t *target, source int, now time.Time) {
 	l.connecting++
-	l.nPlaces.Add(1)
+	l.counted()
 	l.bySource[source]++
 	t.load++
 	if t.state.connecting++; t.state.connecting == 1 {
@@ -274,9 +288,31 @@ func (l *Lane) unreserve(t *target, source int) {
 	l.vacate(t, source)
 }
 
+// joined turns a reservation into an open connection. REQUIRES: Site.mu is held.
+func (l *Lane) joined(c *Connection) {
+	l.connecting--
+	c.to.state.connecting--
+	c.to.state.open++
+	l.conns = append(l.conns, c)
+}
+
+// left takes a closed connection out. REQUIRES: Site.mu is held.
+func (l *Lane) left(c *Connection) {
+	i := slices.Index(l.conns, c)
+	last := len(l.conns) - 1
+	l.conns[i] = l.conns[last]
+	l.conns[last] = nil
+	l.conns = l.conns[:last]
+	if c.leaving {
+		l.leaving--
+	}
+	c.to.state.open--
+	l.vacate(c.to, c.source)
+}
+
 // vacate gives back what open and reserved places share. REQUIRES: Site.mu is held.
 func (l *Lane) vacate(t *target, source int) {
-	l.nPlaces.Add(-1)
+	l.counted()
 	l.bySource[source]--
 	t.load--
 	if t.gone && t.load == 0 {

@@ -32,6 +32,24 @@ func TestLanesShareTheSitesPlacesInTurn(t *testing.T) {
 	}
 }
 
+func TestALargeLaneMakesRoomForASmallOne(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	r.gate.max = 2
+	srv := newServer(r.board, "mx", script{caps: pipelining})
+	large := newQueue(r.board, 20_000)
+	r.lane(large, srv)
+	r.await("the large lane has both places", func() bool { return r.gate.open == 2 && r.obs.open == 2 })
+	small := newQueue(r.board, 10)
+	r.lane(small, srv)
+	small.allSettled(10)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if n := len(large.ready); n == 0 {
+		t.Error("the small lane had to wait for all of the large one")
+	}
+}
+
 func TestMaxConnectionsMakesIdleOnesGo(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(o *Options) { o.MaxConnections = 3 })
@@ -113,6 +131,49 @@ func TestAReplyThatDoesNotComeIsUncertain(t *testing.T) {
 	var f *Failure
 	if !errors.As(r.obs.ends[0], &f) || !errors.Is(f, smtp.ErrTimeout) {
 		t.Errorf("connection ended with %v", r.obs.ends[0])
+	}
+}
+
+func TestAStallInBDATIsRememberedAndTheRestGoesPipelined(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(o *Options) {
+		o.RestFirst, o.RestMax = time.Millisecond, time.Millisecond
+		o.Timeouts = smtp.DefaultTimeouts()
+		o.Timeouts.End = 20 * time.Millisecond
+	})
+	srv := newServer(r.board, "mx", script{caps: chunking, reply: func(p *peer, verb, _ string) string {
+		if verb == "END" && p.bdat {
+			return "hang"
+		}
+		return ""
+	}})
+	q := newQueue(r.board, 20)
+	q.goBack, q.again = true, true
+	r.lane(q, srv)
+	q.allSettled(20)
+	traits := r.pool.opts.Memory.Recall("mx", time.Now())
+	if traits.TopGear == smtp.GearAuto || traits.TopGear >= smtp.Chunking || traits.Reason == "" {
+		t.Errorf("remembered %+v", traits)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if n := q.count(smtp.Delivered); n != 20 {
+		t.Errorf("delivered %d", n)
+	}
+}
+
+func TestTheSuccessorDoesNotWaitForTheAnswerToQuit(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	r.gate.perConn = 5
+	srv := newServer(r.board, "mx", script{caps: pipelining, hangOnQuit: true})
+	q := newQueue(r.board, 15)
+	r.lane(q, srv)
+	q.allSettled(15) // the time-out of QUIT is 5 s, the test's 10
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if srv.open != 3 {
+		t.Errorf("%d connections are open, want three, two of them waiting", srv.open)
 	}
 }
 

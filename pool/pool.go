@@ -34,6 +34,8 @@ type Pool struct {
 	cancel context.CancelFunc
 
 	draining atomic.Bool
+	// ipv6: some connection over IPv6 has worked.
+	ipv6 atomic.Bool
 
 	mu     sync.Mutex
 	sites  map[*Site]struct{} // under mu

@@ -27,6 +27,8 @@ type script struct {
 	// badTLS: says 220 to STARTTLS and then no TLS. inject: sends bytes in plain
 	// behind that 220.
 	badTLS, inject bool
+	// hangOnQuit leaves QUIT unanswered.
+	hangOnQuit bool
 	// drip sends every reply octet by octet.
 	drip bool
 	// reply may answer a command (the end of a message is "END") with a line of
@@ -62,6 +64,7 @@ type peer struct {
 	n        int // connection number, from 1
 	messages int
 	secure   bool
+	bdat     bool // the latest content came by BDAT
 }
 
 func newServer(b *board, name string, sc script) *server {
@@ -308,6 +311,7 @@ func (s *server) serve(c net.Conn, p *peer) {
 				continue
 			}
 			_ = w.Flush()
+			p.bdat = false
 			for line != "." {
 				line, err = r.ReadString('\n')
 				if err != nil {
@@ -319,6 +323,7 @@ func (s *server) serve(c net.Conn, p *peer) {
 				return
 			}
 		case "BDAT":
+			p.bdat = true
 			f := strings.Fields(line)
 			n, _ := strconv.Atoi(f[1])
 			if _, err := io.CopyN(io.Discard, r, int64(n)); err != nil {
@@ -329,6 +334,10 @@ func (s *server) serve(c net.Conn, p *peer) {
 			}
 		case "QUIT":
 			s.change(func() { s.quits++ })
+			if s.script.hangOnQuit {
+				_, _ = io.Copy(io.Discard, r)
+				return
+			}
 			say("221 bye")
 			_ = w.Flush()
 			return

@@ -96,7 +96,7 @@ func (l *Lane) size(served bool) bool {
 		p.dial.submit(&approach{lane: l, to: todo.to, source: todo.source})
 		if served {
 			s.mu.Lock()
-			if s.waiting() && l.wanted(backlog) > len(l.conns)+l.connecting {
+			if s.waiting() && l.wanted(backlog) > l.places() {
 				s.enqueue(l, false)
 				s.mu.Unlock()
 				return true
@@ -118,7 +118,7 @@ func (l *Lane) plan(now time.Time, backlog int, refused []bool) plan {
 	case l.closed || l.queued || l.site.pool.draining.Load(),
 		backlog == 0,
 		len(l.hungry) > 0, // more connections would only be hungry too
-		len(l.conns)+l.connecting >= l.wanted(backlog),
+		l.places() >= l.wanted(backlog),
 		now.Before(l.resting):
 		return plan{}
 	}

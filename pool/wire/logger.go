@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 )
@@ -20,8 +21,8 @@ func (l logger) Errorf(format string, args ...any) { l.log(slog.LevelError, form
 func (l logger) Fatalf(format string, args ...any) { l.log(slog.LevelError, format, args) }
 
 func (l logger) log(level slog.Level, format string, args []any) {
-	if l.to == nil || !l.to.Enabled(nil, level) {
+	if l.to == nil || !l.to.Enabled(context.Background(), level) {
 		return
 	}
-	l.to.Log(nil, level, fmt.Sprintf(format, args...), slog.String("from", "gnet"))
+	l.to.Log(context.Background(), level, fmt.Sprintf(format, args...), slog.String("from", "gnet"))
 }
