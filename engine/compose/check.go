@@ -4,7 +4,26 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
+
+// checkUTF8 reports the first octet that is not UTF-8: texts are kept and sent
+// as such.
+func (c *compiler) checkUTF8(t Text, field string) bool {
+	if utf8.ValidString(t.Source) {
+		return true
+	}
+	at := 0
+	for at < len(t.Source) {
+		r, n := utf8.DecodeRuneInString(t.Source[at:])
+		if r == utf8.RuneError && n == 1 {
+			break
+		}
+		at += n
+	}
+	c.at(t, at, field, "is not UTF-8 from here on (octet %#x)", t.Source[at])
+	return false
+}
 
 // checkObject reports what is wrong with {{ object }} and whether it is plain.
 func (c *compiler) checkObject(p *program, tok token, locals []string) (plain bool) {
@@ -13,6 +32,10 @@ func (c *compiler) checkObject(p *program, tok token, locals []string) (plain bo
 		return false
 	}
 	head := headOf(lexemes)
+	if _, column := c.lookup(head); column && liquidWords[head] {
+		c.at(p.text, tok.at, p.field, "%q is a word of the language: the column needs another name", head)
+		return false
+	}
 	if head != "" && !slices.Contains(locals, head) && !liquidWords[head] {
 		c.checkField(p, tok, head, hasDefault(lexemes))
 	}

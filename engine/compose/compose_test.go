@@ -324,3 +324,92 @@ func TestFieldsRoundTrip(t *testing.T) {
 		}
 	}
 }
+
+func TestTextsMustBeUTF8(t *testing.T) {
+	t.Parallel()
+	latin := basic()
+	latin.Text.Source = "Gr\xfc\xdfe"
+	ready := &Content{Message: text("From: a@acme.example\n\nGr\xfc\xdfe\n")}
+	for want, content := range map[string]*Content{"t:1:3: text: is not UTF-8": latin, "t:3:3: message: is not UTF-8": ready} {
+		if _, problems := Compile(content, options); problems.Err() == nil || !strings.Contains(problems.Error(), want) {
+			t.Errorf("got %v, want %s", problems, want)
+		}
+	}
+}
+
+func TestByteOrderMarkGoes(t *testing.T) {
+	t.Parallel()
+	content := basic()
+	content.Text.Source, content.HTML = "\ufeffHello", Text{}
+	ready := &Content{Message: text("\ufeffFrom: a@acme.example\nX: {{ id }}\n\nHello")}
+	for _, c := range []*Content{content, ready} {
+		if m := composed(t, mustCompile(t, c), recipient("1", "2"), Caps{}); bytes.Contains(m, []byte("\ufeff")) || !bytes.HasSuffix(m, []byte("\r\n\r\nHello\r\n")) {
+			t.Errorf("got %q", m)
+		}
+	}
+}
+
+// TestUnsubscribeFields: RFC 2369 3.2, RFC 8058 3.1.
+func TestUnsubscribeFields(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ url, mailto, value, list, post, fails string }{
+		{url: "https://x.example/{{ id }}", value: "a b>", list: "<https://x.example/a%20b%3E>", post: "List-Unsubscribe=One-Click"},
+		{url: "{{ id }}", value: "https://x.example/?a=1&b=2", list: "<https://x.example/?a=1&b=2>", post: "List-Unsubscribe=One-Click"},
+		{url: "http://x.example/", list: "<http://x.example/>"},
+		{mailto: "u@x.example", list: "<mailto:u@x.example>"},
+		{mailto: "mailto:u+{{ id }}@x.example", value: "ü", list: "<mailto:u+%C3%BC@x.example>"},
+		{url: "HTTPS://x.example/", mailto: "u@x.example", list: "<HTTPS://x.example/>, <mailto:u@x.example>", post: "List-Unsubscribe=One-Click"},
+		{url: "{{ id }}", value: "javascript:x", fails: "neither"},
+		{url: "{{ id }}", value: "https://x.example/<b>", fails: "cannot be in a URL"},
+		{url: "https://x.example/{{ id }}", value: strings.Repeat("x", 2000), fails: "too long"},
+		{mailto: "{{ id }}", value: "nobody", fails: "mailto"},
+	} {
+		content := basic()
+		content.HTML, content.Text = Text{}, text("x")
+		content.UnsubscribeURL, content.UnsubscribeMailto = Text{}, Text{}
+		if c.url != "" {
+			content.UnsubscribeURL = text(c.url)
+		}
+		if c.mailto != "" {
+			content.UnsubscribeMailto = text(c.mailto)
+		}
+		var m Message
+		err := mustCompile(t, content).NewComposer().Compose(&m, recipient(c.value, ""), Caps{})
+		if c.fails != "" || err != nil {
+			var bad *AddressError
+			if c.fails == "" || !errors.As(err, &bad) || !strings.Contains(err.Error(), c.fails) {
+				t.Errorf("%+v: %v", c, err)
+			}
+			continue
+		}
+		header := parse(t, joined(&m)).Header
+		if header.Get("List-Unsubscribe") != c.list || header.Get("List-Unsubscribe-Post") != c.post {
+			t.Errorf("%+v: %q, %q", c, header.Get("List-Unsubscribe"), header.Get("List-Unsubscribe-Post"))
+		}
+	}
+}
+
+// TestBoundaryInTheTemplate: the fixed text holds what would be the boundary.
+func TestBoundaryInTheTemplate(t *testing.T) {
+	t.Parallel()
+	first := string(composed(t, mustCompile(t, basic()), recipient("1", "x"), Caps{}))
+	_, rest, _ := strings.Cut(first, "boundary=\"")
+	boundary, _, _ := strings.Cut(rest, "\"")
+	for _, source := range []string{
+		"a\n--" + boundary + "\nb",
+		"a\n--" + boundary[:10] + "{{ id }}",
+		"a\n--={{ id }}" + boundary[1:],
+		"a\n--{{ id }}" + boundary,
+	} {
+		content := basic()
+		content.Text.Source = source
+		for _, id := range []string{boundary[10:], "", "_", "=", boundary} {
+			content.OnMissing = MissingEmpty
+			parts, _ := leaves(t, composed(t, mustCompile(t, content), recipient(id, "x"), eightBitCaps))
+			want := strings.ReplaceAll(strings.ReplaceAll(source, "\n", "\r\n"), "{{ id }}", id)
+			if len(parts) != 2 || parts[0].body != want {
+				t.Errorf("%q with %q gives %d parts: %q", source, id, len(parts), parts[0].body)
+			}
+		}
+	}
+}

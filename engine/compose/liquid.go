@@ -75,7 +75,7 @@ func (c *compiler) namesOf(t Text, field string, tokens []token) (n templateName
 func (c *compiler) compileIsland(p *program, tokens []token, names templateNames) string {
 	sizes := bodySizes(tokens)
 	var b strings.Builder
-	depth := 0
+	depth, loops := 0, 0
 	for i, tok := range tokens {
 		switch tok.kind {
 		case textToken:
@@ -85,8 +85,17 @@ func (c *compiler) compileIsland(p *program, tokens []token, names templateNames
 			b.WriteString(c.rewriteObject(p, tok, names))
 		case tagToken:
 			b.WriteString("{% " + tok.name + " " + oneLine(tok.text) + " %}")
-			if tok.name == "for" || tok.name == "tablerow" {
+			switch tok.name {
+			case "for", "tablerow":
 				b.WriteString("{% penstock_round " + strconv.Itoa(sizes[i]) + " %}")
+				loops++
+			case "endfor", "endtablerow":
+				loops--
+			case "break", "continue", "cycle":
+				if loops <= 0 {
+					c.at(p.text, tok.at, p.field, "{%% %s %%} is not inside for or tablerow", tok.name)
+					return ""
+				}
 			}
 			if liquidTags[tok.name] {
 				if depth++; depth > maxNesting {

@@ -70,6 +70,7 @@ func (p *program) constant() (string, bool) {
 func (c *compiler) compileText(t Text, field string, place usePlace) *program {
 	before := len(c.List)
 	p := &program{field: field, text: t, place: place, bindings: map[string]source{}}
+	c.checkUTF8(t, field)
 	tokens := scanTemplate(&c.checker, field, t)
 	names := c.namesOf(t, field, tokens)
 	plain := make([]bool, len(tokens))

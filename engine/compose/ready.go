@@ -43,7 +43,12 @@ type rawField struct {
 func (c *compiler) parseMessage(t *Template) *readyMade {
 	r := &readyMade{names: map[string]bool{}}
 	src := c.content.Message
-	fields, body, ok := c.splitHeader(src.Source, 0)
+	header := withoutBOM(src.Source)
+	if !c.checkUTF8(src, "message") {
+		r.broken = true
+		return r
+	}
+	fields, body, ok := c.splitHeader(header, len(src.Source)-len(header))
 	if !ok {
 		r.broken = true
 		return r

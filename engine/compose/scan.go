@@ -47,7 +47,7 @@ func scanTemplate(c *checker, field string, t Text) []token {
 			tokens[n-1].text = strings.TrimRight(tokens[n-1].text, " \t\r\n")
 		}
 	}
-	for pos := 0; pos < len(src); {
+	for pos := len(src) - len(withoutBOM(src)); pos < len(src); {
 		open := indexOpen(src, pos)
 		if open < 0 {
 			addText(src[pos:], pos)
@@ -112,6 +112,9 @@ func scanTemplate(c *checker, field string, t Text) []token {
 	}
 	return tokens
 }
+
+// withoutBOM drops the byte order mark that some editors put before a file.
+func withoutBOM(s string) string { return strings.TrimPrefix(s, "\ufeff") }
 
 // indexOpen finds the next "{{" or "{%" from pos, or -1.
 func indexOpen(s string, pos int) int {

@@ -93,6 +93,7 @@ func Compile(content *Content, opt Options) (*Template, problem.List) {
 	var root *entity
 	var ready *readyMade
 	if content.Message.Given() {
+		c.checkAlone()
 		ready = c.parseMessage(t)
 		if ready != nil {
 			root = ready.root
@@ -140,10 +141,31 @@ func (c *compiler) indexColumns() {
 	}
 }
 
+// checkAlone reports what a ready-made message leaves no room for.
+func (c *compiler) checkAlone() {
+	content := c.content
+	for _, other := range []struct {
+		name  string
+		given bool
+		at    Text
+	}{
+		{"text", content.Text.Given(), content.Text},
+		{"html", content.HTML.Given(), content.HTML},
+		{"inline", len(content.Inline) > 0, content.Message},
+		{"attachments", len(content.Attachments) > 0, content.Message},
+	} {
+		if other.given {
+			c.at(other.at, 0, other.name, "cannot be given beside message, which has the whole body")
+		}
+	}
+}
+
 // buildBody compiles text, html and files.
 func (c *compiler) buildBody(t *Template) *entity {
 	content := c.content
 	var text, html *entity
+	c.warnEmpty(content.Text, "text")
+	c.warnEmpty(content.HTML, "html")
 	if content.Text.Given() {
 		if p := c.compileText(content.Text, "text", inText); p != nil {
 			text = textEntity("Content-Type: text/plain; charset=utf-8\r\n", t.addText(p))
@@ -188,6 +210,12 @@ func (c *compiler) buildBody(t *Template) *entity {
 		body = container("mixed", children...)
 	}
 	return body
+}
+
+func (c *compiler) warnEmpty(t Text, field string) {
+	if t.Given() && strings.TrimSpace(withoutBOM(t.Source)) == "" {
+		c.warnAt(t, 0, field, "is empty")
+	}
 }
 
 // checkInline holds the html's references against the inline parts.
