@@ -14,6 +14,8 @@ import (
 const (
 	// udpSize is the answer we take by UDP: what passes every path unfragmented.
 	udpSize = 1232
+	// readSize is what is read of a packet all the same.
+	readSize = 4096
 	// questionsPerSocket bounds how long a UDP socket, and with it its port,
 	// which a forger would have to guess, is used again.
 	questionsPerSocket = 64
@@ -162,7 +164,7 @@ func (s *server) socket(ctx context.Context) (*socket, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &socket{conn: &dns.Conn{Conn: c, UDPSize: udpSize}}, nil
+	return &socket{conn: &dns.Conn{Conn: c, UDPSize: readSize}}, nil
 }
 
 // closeIdle closes the sockets kept.
@@ -193,8 +195,8 @@ func talk(ctx context.Context, c *dns.Conn, q *dns.Msg, timeout time.Duration) (
 	for range strayPackets {
 		msg, err := c.ReadMsg()
 		if err != nil {
-			var fault net.Error
-			if errors.As(err, &fault) || msg == nil {
+			var malformed *dns.Error
+			if !errors.As(err, &malformed) {
 				return nil, err
 			}
 			continue

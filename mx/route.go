@@ -26,6 +26,7 @@ const (
 
 var statusNames = [...]string{"unset", "found", "null MX", "no domain", "temporary failure", "prohibited"}
 
+// String is the status in words, for people.
 func (s Status) String() string {
 	if int(s) < len(statusNames) {
 		return statusNames[s]
