@@ -95,7 +95,10 @@ func isTLS(err error) bool {
 // verdict joins the class with the laws of the package: what was asked when
 // the reply came decides more than its words.
 func (f *Facts) verdict(class Class) Verdict {
-	if class == SessionEnd && f.Fresh {
+	switch {
+	case f.Command == smtp.StartTLS:
+		class = TLS // whatever else they say
+	case class == SessionEnd && f.Fresh:
 		class = Busy
 	}
 	t := &traits[class]
