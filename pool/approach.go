@@ -219,6 +219,7 @@ func (a *approach) talk(ctx context.Context, nc net.Conn, addr netip.AddrPort) (
 		cmd, _ := session.Waiting()
 		wait := o.Timeouts.For(cmd)
 		err := a.write(link, pieces, wait)
+		session.Written()
 		if err == nil {
 			_ = link.SetReadDeadline(time.Now().Add(wait))
 			// Behind the deadline, so that the one set when ctx ends comes last.

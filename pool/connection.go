@@ -187,6 +187,7 @@ func (c *Connection) work() {
 		b.pieces = c.session.Output(b.pieces[:0])
 		if len(b.pieces) > 0 {
 			c.wc.Write(b.pieces)
+			c.session.Written()
 		}
 		clear(b.pieces)
 		// Send settles at once what the server cannot take, and Quit may end it.
