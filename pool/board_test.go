@@ -52,19 +52,18 @@ func (b *board) await(what string, ok func() bool) {
 // fakeQueue is a Queue over a list.
 type fakeQueue struct {
 	*board
-	ready   []*smtp.Message
-	pulled  map[*smtp.Message]int // pulled and not settled
-	fates   map[*smtp.Message][]smtp.Outcome
-	via     map[*Connection]int // settled definitively, by connection
-	took    []time.Duration
-	down    []Failure
-	until   []time.Time
-	twice   int  // settled though not out
-	goBack  bool // NotAttempted go back to the end of ready
-	again   bool // so do Uncertain
-	wake    func()
-	pullMax int // the most per pull; 0: no limit
-	idle    int // pulls that found nothing
+	ready  []*smtp.Message
+	pulled map[*smtp.Message]int // pulled and not settled
+	fates  map[*smtp.Message][]smtp.Outcome
+	via    map[*Connection]int // settled definitively, by connection
+	took   []time.Duration
+	down   []Failure
+	until  []time.Time
+	twice  int  // settled though not out
+	goBack bool // NotAttempted go back to the end of ready
+	again  bool // so do Uncertain
+	wake   func()
+	idle   int // pulls that found nothing
 }
 
 func newQueue(b *board, n int) *fakeQueue {
@@ -90,9 +89,6 @@ func (q *fakeQueue) Pull(dst []*smtp.Message, _ *smtp.Capabilities, n int) []*sm
 	defer q.mu.Unlock()
 	defer q.cond.Broadcast()
 	n = min(n, len(q.ready))
-	if q.pullMax > 0 {
-		n = min(n, q.pullMax)
-	}
 	if n == 0 {
 		q.idle++
 	}
