@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"sync"
 	"sync/atomic"
 
@@ -50,8 +51,6 @@ type task struct {
 	// waits counts what is still under way: lease, composition. At 0 the task
 	// may be made ready.
 	waits atomic.Int32
-	// leased is how the lease went; read once waits is 0.
-	leased error
 }
 
 var tasks = sync.Pool{New: func() any { return new(task) }}
@@ -73,7 +72,7 @@ func (t *task) done() {
 
 // free gives the task back, and the batch's memory with it.
 func (t *task) free() {
-	t.lane, t.flow, t.destination, t.leased = nil, nil, nil, nil
+	t.lane, t.flow, t.destination = nil, nil, nil
 	clear(t.envelopes)
 	t.envelopes = t.envelopes[:0]
 	tasks.Put(t)
@@ -118,12 +117,46 @@ func (w *worker) fill(l *lane) {
 		t.free()
 		return
 	}
-	w.engine.ledger.Lease(&t.batch, func(_ *ledger.Batch, err error) {
-		t.leased = err
-		t.done()
-	})
+	w.engine.lease(t)
 	w.compose(t)
 	t.done()
+}
+
+// lease has the task's recipients written down as about to be sent. Without
+// that none of them may be: when space is short the task waits for it, and
+// when the ledger has failed, or is closing, it never becomes ready.
+func (e *Engine) lease(t *task) {
+	e.ledger.Lease(&t.batch, func(_ *ledger.Batch, err error) {
+		switch {
+		case err == nil:
+			t.done()
+		case errors.Is(err, ledger.ErrLowSpace):
+			e.starving.put(t)
+		default:
+			e.fail(err)
+		}
+	})
+}
+
+// starved holds the tasks whose lease waits for free space.
+type starved struct {
+	mu    sync.Mutex
+	tasks []*task // guarded by mu
+}
+
+func (s *starved) put(t *task) {
+	s.mu.Lock()
+	s.tasks = append(s.tasks, t)
+	s.mu.Unlock()
+}
+
+// takeAll gives what waits, in order.
+func (s *starved) takeAll() []*task {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	tasks := s.tasks
+	s.tasks = nil
+	return tasks
 }
 
 // read takes the next n recipients of d: those that are due again first, then

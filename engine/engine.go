@@ -35,6 +35,7 @@ type Engine struct {
 	work      *queue[*lane]
 	lookups   *queue[*destination]
 	timetable *timetable
+	starving  starved
 	refusals  *lane // where domains flow that accept no mail
 
 	ctx     context.Context
@@ -166,7 +167,13 @@ func (e *Engine) lowSpace(low bool) {
 		return
 	}
 	e.log.Info("there is room again: sending goes on", "data", e.config.Data)
+	if e.ctx.Err() != nil {
+		return // draining
+	}
 	e.holding.Store(false)
+	for _, t := range e.starving.takeAll() {
+		e.lease(t)
+	}
 	e.offerAll()
 }
 
