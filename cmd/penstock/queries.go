@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/penstock-mail/penstock/engine/address"
 	"github.com/penstock-mail/penstock/engine/control"
 	pb "github.com/penstock-mail/penstock/engine/control/penstockv1"
 	"github.com/penstock-mail/penstock/engine/ledger"
@@ -258,6 +259,10 @@ func newErase(f *flags) *cobra.Command {
 		Short: "Remove an address and its merge data everywhere; the counts stay",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			local, domain, err := address.Parse(args[0])
+			if err != nil {
+				return mistake("address %q %w", args[0], err)
+			}
 			cfg, err := f.load()
 			if err != nil {
 				return err
@@ -266,11 +271,14 @@ func newErase(f *flags) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			n, err := led.Erase(cmd.Context(), args[0])
+			n, err := led.Erase(cmd.Context(), local, domain)
 			if err = errors.Join(err, led.Close()); err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "erased %s from %s places\n", args[0], count(n))
+			if n == 0 {
+				return fmt.Errorf("%s is in no campaign", args[0])
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "erased %s: %s recipients or rejected rows; the counts stay\n", args[0], count(n))
 			return nil
 		},
 	}

@@ -64,7 +64,7 @@ what became of every single recipient.
 	group("sending", newSend(f), newCheck(f), newRender(f))
 	group("asking", newReport(f), newRecipient(f), newExport(f), newRejects(f))
 	group("keeping", newVerify(f), newBackup(f), newErase(f))
-	group("trying", newMX(f), newDKIM(), newSink(), newBench(), newDemo())
+	group("trying", newMX(f), newDKIM(f), newSink(), newBench(), newDemo())
 	for _, c := range root.Commands() {
 		usageAsMistake(c)
 	}
@@ -83,6 +83,15 @@ func usageAsMistake(c *cobra.Command) {
 	}
 	for _, sub := range c.Commands() {
 		usageAsMistake(sub)
+	}
+}
+
+// required makes flags ones that must be given.
+func required(c *cobra.Command, names ...string) {
+	for _, name := range names {
+		if err := c.MarkFlagRequired(name); err != nil {
+			panic(err) // the flag is not defined: a mistake in this program
+		}
 	}
 }
 
