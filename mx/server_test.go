@@ -31,6 +31,7 @@ type nameServer struct {
 	atOnce  int // questions being answered now, and the most so far
 	most    int
 	gate    chan struct{} // when set, answers wait for it
+	arrived chan struct{} // when set, hears of questions
 }
 
 // serve starts a server with these records, one a line.
@@ -112,8 +113,14 @@ func (s *nameServer) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 	question := q.Question[0]
 	name := strings.ToLower(question.Name)
 	s.asked[dns.TypeToString[question.Qtype]+" "+strings.TrimSuffix(name, ".")]++
-	gate := s.gate
+	gate, arrived := s.gate, s.arrived
 	s.mu.Unlock()
+	if arrived != nil {
+		select {
+		case arrived <- struct{}{}:
+		default:
+		}
+	}
 	if gate != nil {
 		<-gate
 	}
