@@ -69,6 +69,7 @@ func asSender() error {
 		return err
 	}
 	s.Load = load.End()
+	s.Recipients = int64(len(rows) - 1)
 	send := stats.Begin()
 	c, err := smtp.Dial(addr)
 	if err != nil {

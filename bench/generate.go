@@ -72,7 +72,7 @@ func prepare(dir string, s *Scenario) (*workplace, error) {
 }
 
 // headerRoom is about what header and boundaries add to a body.
-const headerRoom = 620
+const headerRoom = 340
 
 // domain is the n-th recipient domain.
 func (s *Scenario) domain(n int) string {

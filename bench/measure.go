@@ -127,6 +127,9 @@ func (m *Sample) work(s *Scenario, sender, receiver *os.ProcessState) error {
 	if n == 0 {
 		return errors.New("nothing arrived")
 	}
+	if m.Sender != nil && m.Sender.Recipients != int64(s.Recipients) {
+		return fmt.Errorf("the sender loaded %d of %d recipients", m.Sender.Recipients, s.Recipients)
+	}
 	m.EndToEnd = n / m.Wall
 	m.PerSecond = m.EndToEnd
 	if m.Sending = (m.Sink.Last - m.Sink.First).Seconds(); m.Sending > 0 {

@@ -42,9 +42,10 @@ type Command struct {
 	LoadOnly bool
 }
 
-// penstock is the command line of a program that is Penstock.
+// penstock is the command line of a program that is Penstock. To load only, it
+// is given no time to send: loading comes before that time begins.
 func penstock(path string) []string {
-	return []string{path, "send", "{{.Campaign}}", "--config", "{{.Config}}", "--data", "{{.Data}}", "--stats", "{{.Stats}}", "--quiet", "{{if .LoadOnly}}--until-idle{{end}}"}
+	return []string{path, "send", "{{.Campaign}}", "--config", "{{.Config}}", "--data", "{{.Data}}", "--stats", "{{.Stats}}", "--quiet", "{{if .LoadOnly}}--for=1ms{{end}}"}
 }
 
 // words fills the templates; words that come out empty are left out.

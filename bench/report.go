@@ -257,6 +257,9 @@ func (r *Report) table(out io.Writer) {
 		}
 	}
 	for _, row := range r.Rows {
+		if row.Failure != "" {
+			fmt.Fprintf(out, "\n%s failed: %s\n", row.Scenario.Name, row.Failure)
+		}
 		if d := row.Difference; d != nil {
 			fmt.Fprintf(out, "\n%s: %s has %s messages/s (%s) and %s CPU (%s) of %s.\n", row.Scenario.Name, row.Results[1].Program,
 				times(d.Rate), clarity(d.RateClear), times(d.CPU), clarity(d.CPUClear), row.Results[0].Program)
@@ -305,7 +308,7 @@ func (row *Row) cells() (rows [][]string) {
 		rows = append(rows, append(c, note))
 	}
 	if row.Failure != "" {
-		rows = append(rows, blank("", "failed: "+row.Failure))
+		rows = append(rows, blank("", "failed: see below"))
 	}
 	return rows
 }

@@ -20,6 +20,8 @@ import (
 type Scenario struct {
 	// Name is the file's name without its ending.
 	Name string `yaml:"-" json:"name"`
+	// Order is where it stands among the others.
+	Order int `yaml:"order" json:"-"`
 	// About is one line for the report.
 	About string `yaml:"about" json:"about"`
 	// Recipients at so many Domains that lead to so many Sites; default 1 each.
@@ -99,6 +101,7 @@ func Scenarios(names ...string) ([]*Scenario, error) {
 		}
 		known = append(known, s)
 	}
+	slices.SortStableFunc(known, func(a, b *Scenario) int { return a.Order - b.Order })
 	if len(names) == 0 {
 		return slices.DeleteFunc(known, func(s *Scenario) bool { return s.OnRequest }), nil
 	}
