@@ -42,14 +42,7 @@ func serve(t testing.TB, zone string) *nameServer {
 		silent: make(map[string]bool), asked: make(map[string]int),
 	}
 	s.add(t, zone)
-	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := net.Listen("tcp", pc.LocalAddr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	pc, l := listen(t)
 	s.addr = pc.LocalAddr().String()
 	var wg sync.WaitGroup
 	var servers []*dns.Server
@@ -73,6 +66,23 @@ func serve(t testing.TB, zone string) *nameServer {
 		wg.Wait()
 	})
 	return s
+}
+
+// listen takes a port that is free for UDP and TCP alike.
+func listen(t testing.TB) (net.PacketConn, net.Listener) {
+	t.Helper()
+	for range 20 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if pc, err := net.ListenPacket("udp", l.Addr().String()); err == nil {
+			return pc, l
+		}
+		l.Close()
+	}
+	t.Fatal("no port is free for both UDP and TCP")
+	return nil, nil
 }
 
 func (s *nameServer) add(t testing.TB, zone string) {
