@@ -132,10 +132,19 @@ func (e *Engine) handBack(env *envelope) {
 // under max_in_doubt become free, retries are scheduled, and lanes go on.
 func (e *Engine) durable(group []ledger.Settlement) {
 	for len(group) > 0 {
-		f := group[0].Tag.(*envelope).flow
+		first, ours := group[0].Tag.(*envelope)
+		if !ours {
+			// Resume settles whom a crash left leased: nobody here waits for it.
+			group = group[1:]
+			continue
+		}
+		f := first.flow
 		n := 0
-		for n < len(group) && group[n].Tag.(*envelope).flow == f {
-			env := group[n].Tag.(*envelope)
+		for n < len(group) {
+			env, ours := group[n].Tag.(*envelope)
+			if !ours || env.flow != f {
+				break
+			}
 			if s := &group[n]; !s.Due.IsZero() {
 				e.timetable.add(env.destination, s.Due)
 			}
