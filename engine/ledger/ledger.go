@@ -145,12 +145,21 @@ func Open(dir string, opt Options) (*Ledger, error) {
 	}
 	l.lock = lock
 	l.writer = newWriter(l)
-	if err := l.open(state); err != nil {
-		if l.db != nil {
-			err = errors.Join(err, l.db.Close())
+	if err := l.guard(func() error { return l.open(state) }); err != nil {
+		err = fmt.Errorf("open %s: %w", dir, err)
+		if l.writer.failure() != nil {
+			// Pebble is stuck with its files open: so the lock stays.
+			return nil, err
 		}
-		return nil, errors.Join(fmt.Errorf("open %s: %w", dir, err), lock.Close())
+		if l.db != nil {
+			if cerr := l.guard(l.db.Close); cerr != nil {
+				return nil, errors.Join(err, cerr)
+			}
+		}
+		return nil, errors.Join(err, lock.Close())
 	}
+	l.writer.start(opt.Fatal)
+	go l.space.run()
 	return l, nil
 }
 
@@ -202,8 +211,6 @@ func (l *Ledger) open(state string) error {
 		return err
 	}
 	l.space = newSpaceWatch(l)
-	go l.writer.run()
-	go l.space.run()
 	return nil
 }
 
@@ -212,7 +219,7 @@ func (l *Ledger) open(state string) error {
 // bottom, where recipients live.
 func (l *Ledger) pebbleOptions() *pebble.Options {
 	o := &pebble.Options{
-		FS:                          l.fs,
+		FS:                          l.logFS(),
 		Lock:                        l.lock,
 		CacheSize:                   l.opt.CacheBytes,
 		FormatMajorVersion:          pebble.FormatNewest,
@@ -224,6 +231,10 @@ func (l *Ledger) pebbleOptions() *pebble.Options {
 		MaxOpenFiles:                1000,
 		WALBytesPerSync:             0,
 		Logger:                      pebbleLog{l},
+		EventListener: &pebble.EventListener{
+			// Pebble would try again without end, and stall writes in the end.
+			BackgroundError: l.writer.fail,
+		},
 	}
 	o.Levels[0].BlockSize = 16 << 10
 	o.Levels[0].IndexBlockSize = 64 << 10
@@ -354,7 +365,10 @@ func (l *Ledger) Close() error {
 		c.readers.closeIdle(time.Time{})
 	}
 	l.mu.Unlock()
-	return errors.Join(l.db.Close(), l.lock.Close())
+	if err := l.guard(l.db.Close); err != nil {
+		return fmt.Errorf("close data directory %s: %w", l.dir, err)
+	}
+	return l.lock.Close()
 }
 
 // Flush waits until everything handed in before is on disk.

@@ -399,3 +399,5 @@ func TestVerifySeesDamage(t *testing.T) {
 		})
 	}
 }
+
+func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, seed)) }

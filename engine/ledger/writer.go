@@ -38,6 +38,8 @@ type writer struct {
 	failing chan struct{}
 	// committing is what the goroutine works on, for fail. Guarded by mu.
 	committing *inbox
+	// fatal is Options.Fatal once the ledger is open. Guarded by mu.
+	fatal func(error)
 
 	// The goroutine's own.
 	last  time.Time
@@ -194,7 +196,7 @@ func (l *Ledger) Lease(b *Batch, done func(*Batch, error)) {
 
 // Settle writes down the end of an attempt, or of a recipient without one. It
 // copies s and never waits. The recipient must come from a batch that was
-// leased or is leased already handed to Lease; everybody leased is settled or
+// handed to Lease; everybody leased is settled or
 // returned exactly once.
 func (l *Ledger) Settle(s *Settlement) {
 	l.writer.put(false, func(in *inbox) { in.settle = append(in.settle, *s) })
@@ -282,17 +284,24 @@ func (w *writer) fail(err error) {
 		w.committing = nil
 	}
 	w.inbox = inbox{}
-	failed := w.failed
+	failed, fatal := w.failed, w.fatal
 	close(w.failing)
 	w.mu.Unlock()
 	go func() {
 		for _, l := range waiting {
 			l.done(l.batch, failed)
 		}
-		if w.ledger.opt.Fatal != nil {
-			w.ledger.opt.Fatal(failed)
+		if fatal != nil {
+			fatal(failed)
 		}
 	}()
+}
+
+func (w *writer) start(fatal func(error)) {
+	w.mu.Lock()
+	w.fatal = fatal
+	w.mu.Unlock()
+	go w.run()
 }
 
 // run is the writer's goroutine.
