@@ -2,7 +2,10 @@ package compose
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
+	"io"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -410,6 +413,51 @@ func TestBoundaryInTheTemplate(t *testing.T) {
 			if len(parts) != 2 || parts[0].body != want {
 				t.Errorf("%q with %q gives %d parts: %q", source, id, len(parts), parts[0].body)
 			}
+		}
+	}
+}
+
+func TestContentSurvivesJSON(t *testing.T) {
+	t.Parallel()
+	content := basic()
+	content.Attachments = []Part{{Name: "a", File: "b", Bytes: []byte{0, 255}}}
+	content.Headers = []Header{{"X-A", text("é")}}
+	content.OnMissing = MissingEmpty
+	raw, err := json.Marshal(content)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back Content
+	if err := json.Unmarshal(raw, &back); err != nil || !reflect.DeepEqual(content, &back) {
+		t.Errorf("%v: %s", err, raw)
+	}
+	if back.ReplyTo.Given() || !back.From.Given() {
+		t.Error("what was given is not told from what was not")
+	}
+}
+
+// brokenWriter takes so many octets and then fails.
+type brokenWriter int
+
+func (w *brokenWriter) Write(p []byte) (int, error) {
+	n := min(len(p), int(*w))
+	*w -= brokenWriter(n)
+	if n < len(p) {
+		return n, io.ErrShortWrite
+	}
+	return n, nil
+}
+
+func TestWriteToTellsHowFarItCame(t *testing.T) {
+	t.Parallel()
+	var m Message
+	if err := mustCompile(t, basic()).NewComposer().Compose(&m, recipient("1", "x"), Caps{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, room := range []int{0, 10, m.Size - 1} {
+		w := brokenWriter(room)
+		if n, err := m.WriteTo(&w); n != int64(room) || !errors.Is(err, io.ErrShortWrite) {
+			t.Errorf("room for %d: wrote %d, %v", room, n, err)
 		}
 	}
 }

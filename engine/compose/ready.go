@@ -140,6 +140,8 @@ func (c *compiler) checkRawField(f rawField) bool {
 	switch {
 	case !isASCII(f.raw):
 		c.at(c.content.Message, f.at, "message", "the field %s is not ASCII: encode it as RFC 2047 says", f.name)
+	case strings.ContainsFunc(strings.ReplaceAll(f.raw, "\r\n", ""), func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }):
+		c.at(c.content.Message, f.at, "message", "the field %s holds control characters", f.name)
 	case longestInside(f.raw) > maxLine:
 		c.at(c.content.Message, f.at, "message", "the field %s has a line of more than %d octets", f.name, maxLine)
 	default:
@@ -179,10 +181,6 @@ func (c *compiler) splitHeader(s string, at int) (fields []rawField, body locate
 				f.raw += s[pos:end] + "\r\n"
 			}
 			pos = next
-		}
-		if strings.ContainsAny(f.raw, "\x00") || strings.Contains(strings.ReplaceAll(f.raw, "\r\n", ""), "\r") {
-			c.at(c.content.Message, f.at, "message", "the field %s holds control characters", f.name)
-			return nil, located{}, false
 		}
 		f.value = strings.TrimSpace(value)
 		fields = append(fields, f)
