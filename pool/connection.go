@@ -50,7 +50,8 @@ type Connection struct {
 	quitting bool
 	ended    bool
 	why      error
-	deadline time.Time // of the awaited reply, or of being idle
+	deadline time.Time // of the awaited reply, of a stalled write, or of being idle
+	unsent   int       // what the socket had not taken when deadline was set
 	idling   bool      // deadline is about being idle
 	restDue  bool      // became hungry, and rest was not called since
 	grantAt  time.Time // when the gate may grant the next message; zero: no matter
@@ -146,9 +147,12 @@ func (c *Connection) OnTimer(*wire.Conn) {
 	}
 	if !c.deadline.IsZero() && !now.Before(c.deadline) {
 		c.deadline = time.Time{}
-		if c.idling {
+		switch {
+		case c.idling:
 			c.quit()
-		} else {
+		case c.unsent > 0 && c.wc.Unsent() < c.unsent:
+			// The write makes progress: the reply cannot be due.
+		default:
 			c.session.Lost(smtp.ErrTimeout)
 		}
 	}
@@ -279,7 +283,7 @@ func (c *Connection) crowding() bool {
 	s := c.lane.site
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return c.lane.places() > 1 && s.waiting() && !(len(s.line) == 1 && c.lane.queued)
+	return c.lane.places() > 1 && s.othersWait(c.lane)
 }
 
 // lookEvery is how often, in messages, a connection asks for its limit, which
@@ -403,11 +407,17 @@ func (c *Connection) quit() {
 func (c *Connection) setTimer(now time.Time) {
 	o := &c.lane.site.pool.opts
 	if cmd, waiting := c.session.Waiting(); waiting {
-		if r := c.session.Replies(); r != c.replies || c.idling || c.deadline.IsZero() {
+		r, unsent := c.session.Replies(), c.wc.Unsent()
+		if r != c.replies || c.idling || c.deadline.IsZero() || unsent < c.unsent {
 			c.replies = r
 			c.idling = false
-			c.deadline = now.Add(o.Timeouts.For(cmd))
+			wait := o.Timeouts.For(cmd)
+			if unsent > 0 {
+				wait = o.Timeouts.Block
+			}
+			c.deadline = now.Add(wait)
 		}
+		c.unsent = unsent
 	} else if c.grantAt.IsZero() {
 		if !c.idling || c.deadline.IsZero() {
 			c.idling = true

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"testing"
@@ -159,6 +160,47 @@ func TestAStallInBDATIsRememberedAndTheRestGoesPipelined(t *testing.T) {
 	defer r.mu.Unlock()
 	if n := q.count(smtp.Delivered); n != 20 {
 		t.Errorf("delivered %d", n)
+	}
+}
+
+func TestAStalledWriteEndsTheConnection(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(o *Options) {
+		o.Timeouts = smtp.DefaultTimeouts()
+		o.Timeouts.Block = 20 * time.Millisecond // the others are minutes
+	})
+	srv := newServer(r.board, "mx", script{caps: pipelining, reply: func(_ *peer, verb, _ string) string {
+		if verb == "DATA" {
+			return "stall"
+		}
+		return ""
+	}})
+	q := newQueue(r.board, 1)
+	big := bytes.Repeat([]byte("0123456789\r\n"), 3<<20) // more than both sockets hold
+	q.ready[0].Content, q.ready[0].Size = [][]byte{big}, len(big)
+	r.lane(q, srv)
+	q.allSettled(1)
+}
+
+func TestAServerThatClosesAfterEachMessage(t *testing.T) {
+	t.Parallel()
+	for _, caps := range [][]string{nil, pipelining} {
+		r := newRig(t, nil)
+		srv := newServer(r.board, "mx", script{caps: caps, reply: func(p *peer, verb, _ string) string {
+			if verb == "MAIL" && p.messages == 1 {
+				return "close"
+			}
+			return ""
+		}})
+		q := newQueue(r.board, 10)
+		q.goBack, q.again = true, true
+		r.lane(q, srv)
+		q.allSettled(10)
+		r.mu.Lock()
+		if len(q.down) != 0 || q.count(smtp.Delivered) != 10 {
+			t.Errorf("delivered %d, told %v", q.count(smtp.Delivered), q.down)
+		}
+		r.mu.Unlock()
 	}
 }
 

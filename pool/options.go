@@ -118,6 +118,7 @@ func (o Options) prepare() (Options, error) {
 		{"idle time-out", o.IdleTimeout}, {"first rest", o.RestFirst}, {"traits' age", o.TraitsAge},
 		{"greeting time-out", t.Greeting}, {"EHLO time-out", t.Hello}, {"MAIL time-out", t.Mail},
 		{"RCPT time-out", t.Rcpt}, {"DATA time-out", t.Data}, {"content time-out", t.End}, {"QUIT time-out", t.Quit},
+		{"block time-out", t.Block},
 	} {
 		if d.d <= 0 {
 			bad("%s is %v, must be more than 0", d.name, d.d)

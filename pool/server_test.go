@@ -32,7 +32,8 @@ type script struct {
 	// drip sends every reply octet by octet.
 	drip bool
 	// reply may answer a command (the end of a message is "END") with a line of
-	// its own; "" is the usual answer, "close" closes, "hang" says nothing.
+	// its own; "" is the usual answer, "close" closes, "hang" says nothing, "stall"
+	// does not even read.
 	reply func(p *peer, verb, line string) string
 }
 
@@ -44,6 +45,8 @@ type server struct {
 	name   string
 	ln     net.Listener
 	wg     sync.WaitGroup
+	// stopped is closed when the test is over.
+	stopped chan struct{}
 
 	// under the board's lock
 	conns    map[net.Conn]bool
@@ -73,7 +76,7 @@ func newServer(b *board, name string, sc script) *server {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	s := &server{board: b, name: name, script: sc, ln: ln, conns: map[net.Conn]bool{}, rcpts: map[string]int{}}
+	s := &server{board: b, name: name, script: sc, ln: ln, conns: map[net.Conn]bool{}, rcpts: map[string]int{}, stopped: make(chan struct{})}
 	s.wg.Add(1)
 	go s.accept()
 	b.t.Cleanup(s.stop)
@@ -82,6 +85,7 @@ func newServer(b *board, name string, sc script) *server {
 
 func (s *server) stop() {
 	_ = s.ln.Close()
+	close(s.stopped)
 	s.change(func() {
 		for c := range s.conns {
 			_ = c.Close()
@@ -150,6 +154,11 @@ func (s *server) serve(c net.Conn, p *peer) {
 			case "hang":
 				_ = w.Flush()
 				_, _ = io.Copy(io.Discard, r)
+				return false
+			case "stall":
+				say("354 go on")
+				_ = w.Flush()
+				<-s.stopped
 				return false
 			default:
 				said = a

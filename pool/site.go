@@ -21,7 +21,7 @@ type Site struct {
 	hosts map[string]*hostState // under mu; kept while a lane leads to them
 	// line is the lanes that wait for a place, first come first served; one
 	// place, then to the end of the line again.
-	line []*Lane // under mu
+	line lineUp // under mu
 	// idle is the list of connections with nothing to send or wait for, the
 	// longest idle first.
 	idleHead, idleTail *Connection // under mu
@@ -75,9 +75,9 @@ func (s *Site) enqueue(l *Lane, front bool) {
 	l.queued = true
 	l.restuck()
 	if front {
-		s.line = append([]*Lane{l}, s.line...)
+		s.line.pushFront(l)
 	} else {
-		s.line = append(s.line, l)
+		s.line.push(l)
 	}
 }
 
@@ -93,7 +93,7 @@ func (s *Site) refused(wait time.Duration) *Connection {
 	} else {
 		s.retry.Reset(wait)
 	}
-	if s.evicting >= len(s.line) {
+	if s.evicting >= s.line.len() {
 		return nil
 	}
 	if c := s.idleHead; c == nil || !s.othersWait(c.lane) {
@@ -134,13 +134,11 @@ func (s *Site) evictAll() {
 func (s *Site) serve() {
 	for {
 		s.mu.Lock()
-		if len(s.line) == 0 {
+		if s.line.len() == 0 {
 			s.mu.Unlock()
 			return
 		}
-		l := s.line[0]
-		s.line[0] = nil
-		s.line = s.line[1:]
+		l := s.line.pop()
 		l.queued = false
 		l.restuck()
 		s.mu.Unlock()
@@ -162,13 +160,13 @@ func (s *Site) moveOn(l *Lane, blocked []*Lane) {
 }
 
 // waiting says whether lanes wait for a place. REQUIRES: s.mu is held.
-func (s *Site) waiting() bool { return len(s.line) > 0 }
+func (s *Site) waiting() bool { return s.line.len() > 0 }
 
 // othersWait says whether lanes other than l wait for a place: l gains nothing by
 // an idle connection of its own that is closed and dialled again. REQUIRES: s.mu
 // is held.
 func (s *Site) othersWait(l *Lane) bool {
-	return len(s.line) > 1 || len(s.line) == 1 && s.line[0] != l
+	return s.line.len() > 1 || s.line.len() == 1 && s.line.first() != l
 }
 
 // host returns the state of a host, made if need be. REQUIRES: s.mu is held.
@@ -248,4 +246,41 @@ func (s *Site) stopTimers() {
 			l.rested.Stop()
 		}
 	}
+}
+
+// lineUp is a queue of lanes. One that is taken out and put back in front moves
+// nobody, however long the line is.
+type lineUp struct {
+	lanes []*Lane // from head on
+	head  int
+}
+
+func (q *lineUp) len() int { return len(q.lanes) - q.head }
+
+func (q *lineUp) push(l *Lane) { q.lanes = append(q.lanes, l) }
+
+func (q *lineUp) pushFront(l *Lane) {
+	if q.head == 0 {
+		q.lanes = append(q.lanes, nil)
+		copy(q.lanes[1:], q.lanes)
+		q.head = 1
+	}
+	q.head--
+	q.lanes[q.head] = l
+}
+
+// first is the first. REQUIRES: len is not 0.
+func (q *lineUp) first() *Lane { return q.lanes[q.head] }
+
+// pop takes the first. REQUIRES: len is not 0.
+func (q *lineUp) pop() *Lane {
+	l := q.lanes[q.head]
+	q.lanes[q.head] = nil
+	q.head++
+	if q.head > 64 && q.head*2 > len(q.lanes) {
+		n := copy(q.lanes, q.lanes[q.head:])
+		clear(q.lanes[n:])
+		q.lanes, q.head = q.lanes[:n], 0
+	}
+	return l
 }
