@@ -8,6 +8,7 @@ import (
 
 	"github.com/penstock-mail/penstock/engine/compose"
 	"github.com/penstock-mail/penstock/engine/document"
+	"github.com/penstock-mail/penstock/engine/signature"
 )
 
 // Campaign is a campaign file that was read and found right.
@@ -66,6 +67,8 @@ type Settings struct {
 	// MaxInDoubt as in the configuration: 1 to 128, 0 not given.
 	MaxInDoubt int   `json:"max_in_doubt,omitempty"`
 	Retry      Retry `json:"retry,omitzero"`
+	// DKIM is the campaign's own signatures; none: the configuration's.
+	DKIM []signature.Setting `json:"dkim,omitempty"`
 }
 
 // Retry is the schedule of deferred recipients; zero values were not given.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/penstock-mail/penstock/engine/document"
+	"github.com/penstock-mail/penstock/engine/signature"
 )
 
 func (r *reading) readRecipients(m *document.Mapping) {
@@ -103,6 +104,9 @@ func (r *reading) readSettings(m *document.Mapping) {
 	}
 	if n := m.Take("max_in_doubt"); n != nil {
 		n.Int(&s.MaxInDoubt, 1, 128)
+	}
+	if n := m.Take("dkim"); n != nil {
+		s.DKIM = signature.Read(n, r.path)
 	}
 	if n := m.Take("retry"); n != nil {
 		if retry, ok := n.Mapping(); ok {

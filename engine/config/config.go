@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/penstock-mail/penstock/engine/document"
+	"github.com/penstock-mail/penstock/engine/signature"
 )
 
 // Rate is so many events per time; the zero Rate was not given, "none" has an
@@ -34,7 +35,10 @@ type Config struct {
 	Ledger  Ledger
 	// Suppress is files of addresses and domains that are never written to.
 	Suppress []string
-	Log      Log
+	// DKIM is the signatures for campaigns that name none of their own, by the
+	// domain of their From address.
+	DKIM []signature.Setting
+	Log  Log
 	// MaxInDoubt is the most recipients a connection may have unanswered, and
 	// so the most that become uncertain if it breaks: 1 to 128.
 	MaxInDoubt int

@@ -92,6 +92,13 @@ func listSources(c *Config) (all []Effective) {
 	return all
 }
 
+func listDKIM(c *Config) (all []Effective) {
+	for _, s := range c.DKIM {
+		all = append(all, Effective{"dkim." + s.Domain, "selector " + s.Selector + ", key " + s.Key, c.Origin("dkim")})
+	}
+	return all
+}
+
 func listLimits(prefix string, at func(*Config) map[string]Limit) func(*Config) []Effective {
 	return func(c *Config) (all []Effective) {
 		for _, name := range slices.Sorted(maps.Keys(at(c))) {

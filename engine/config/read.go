@@ -9,6 +9,7 @@ import (
 
 	"github.com/penstock-mail/penstock/engine/address"
 	"github.com/penstock-mail/penstock/engine/document"
+	"github.com/penstock-mail/penstock/engine/signature"
 )
 
 // helloName reports that s can stand in EHLO (RFC 5321 4.1.1.1): a domain name,
@@ -189,6 +190,11 @@ func readSources(l *loader, n *document.Node) {
 		e.Field = "sources." + s.Name
 		l.took(e, true)
 	}
+}
+
+func readDKIM(l *loader, n *document.Node) {
+	l.config.DKIM = signature.Read(n, l.resolve)
+	l.took(n, true)
 }
 
 func siteName(place *document.Node, name *string) bool {

@@ -70,6 +70,7 @@ var settings = []setting{
 	size("ledger.min_free", 0, 1<<50, func(c *Config) *int64 { return &c.Ledger.MinFree }),
 	size("ledger.cache", 1e6, 1<<40, func(c *Config) *int64 { return &c.Ledger.Cache }),
 	{key: "suppress", read: readSuppress, show: func(c *Config) string { return bracketed(c.Suppress) }},
+	{key: "dkim", read: readDKIM, list: listDKIM},
 	choice("log.level", []string{"debug", "info", "warn", "error"}, func(c *Config) *string { return &c.Log.Level }),
 	choice("log.format", []string{"text", "json"}, func(c *Config) *string { return &c.Log.Format }),
 	path("log.file", false, func(c *Config) *string { return &c.Log.File }),
