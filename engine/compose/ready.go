@@ -5,6 +5,7 @@ import (
 	"io"
 	"mime"
 	"mime/quotedprintable"
+	"slices"
 	"strings"
 
 	"golang.org/x/text/encoding/htmlindex"
@@ -67,6 +68,11 @@ func (c *compiler) parseMessage(t *Template) *readyMade {
 			continue
 		}
 		c.readyField(r, f, lower)
+	}
+	if !slices.ContainsFunc(contentFields, func(f rawField) bool { return strings.EqualFold(f.name, "content-type") }) {
+		// RFC 2045 5.2: what nothing is said of is plain text.
+		const plain = "text/plain; charset=utf-8"
+		contentFields = append(contentFields, rawField{name: "Content-Type", value: plain, raw: "Content-Type: " + plain + "\r\n", at: body.at})
 	}
 	r.root = c.parseEntity(t, contentFields, body, 0)
 	if r.root == nil {
