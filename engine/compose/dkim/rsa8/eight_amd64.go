@@ -22,7 +22,7 @@ type eight struct {
 // scratch is everything that is secret while eight signatures are made. It is
 // wiped after each batch.
 type scratch struct {
-	table [entries]number // powers of the base, in Montgomery form
+	powers table // powers of the base, in Montgomery form
 
 	m, r2, r3 number // of the prime at work
 	k         vector
@@ -163,21 +163,26 @@ func (e *eight) power() {
 	e.step()
 
 	s.setOne()
-	multiply(&s.table[0], &s.one, &s.r2, &s.m, &s.k)
-	s.table[1] = s.base
+	// Even powers are squares, odd ones follow from them.
+	multiply(&s.x, &s.one, &s.r2, &s.m, &s.k)
+	s.powers.set(0, &s.x)
+	s.powers.set(1, &s.base)
 	for i := 2; i < entries; i += 2 {
-		s.table[i] = s.table[i/2]
-		square(&s.table[i], &s.m, &s.k, &s.product, 1)
-		multiply(&s.table[i+1], &s.table[i], &s.base, &s.m, &s.k)
+		s.powers.get(i/2, &s.picked)
+		square(&s.picked, &s.m, &s.k, &s.product, 1)
+		s.powers.set(i, &s.picked)
+		multiply(&s.picked, &s.picked, &s.base, &s.m, &s.k)
+		s.powers.set(i+1, &s.picked)
 	}
 	e.step()
 
-	s.x = s.table[0]
-	multiplySelected(&s.x, &s.table, &s.windows[0], &s.m, &s.k, &s.picked)
-	for i := 1; i < windows; i++ {
-		square(&s.x, &s.m, &s.k, &s.product, windowBits)
+	// x is 1 in Montgomery form. The first five squarings leave it so; treating
+	// the first window like the others costs half a percent and needs no kernel
+	// of its own.
+	for i := range windows {
+		squareAndPick(&s.x, &s.m, &s.k, &s.product, &s.picked, &s.powers, &s.windows[i])
 		e.step()
-		multiplySelected(&s.x, &s.table, &s.windows[i], &s.m, &s.k, &s.picked)
+		multiply(&s.x, &s.x, &s.picked, &s.m, &s.k)
 		e.step()
 	}
 }

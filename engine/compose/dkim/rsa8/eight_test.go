@@ -183,7 +183,7 @@ func TestFaultsAreCaught(t *testing.T) {
 				// beside it most of the time.
 				where := random.IntN(len(memory))
 				if random.IntN(4) > 0 {
-					where = int(unsafe.Sizeof(s.table)) + random.IntN(len(memory)-int(unsafe.Sizeof(s.table)))
+					where = int(unsafe.Sizeof(s.powers)) + random.IntN(len(memory)-int(unsafe.Sizeof(s.powers)))
 				}
 				memory[where] ^= 1 << random.IntN(8)
 			}

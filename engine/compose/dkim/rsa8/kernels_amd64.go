@@ -16,18 +16,18 @@ package rsa8
 //go:noescape
 func multiply(dst, a, b, m *number, k *vector)
 
-// multiplySelected: x = x*table[index]/R modulo m, the index below 32 and each
-// lane's own. It reads the whole table, whatever the index. picked is scratch
-// and holds the entry afterwards.
-//
-//go:noescape
-func multiplySelected(x *number, table *[entries]number, index *[lanes]uint8, m *number, k *vector, picked *number)
-
 // square: x = x^(2^n)/R^(2^n-1) modulo m, that is, n squarings; n is at least
 // 1. product is scratch.
 //
 //go:noescape
 func square(x, m *number, k *vector, product *wide, n uint64)
+
+// squareAndPick: x as in square with n = 5, and picked is the entry index of
+// powers, the index below 32 and each lane's own. It reads the whole table,
+// whatever the index.
+//
+//go:noescape
+func squareAndPick(x, m *number, k *vector, product *wide, picked *number, powers *table, index *[lanes]uint8)
 
 // multiplyAdd: dst = a*b + c.
 //

@@ -14,8 +14,10 @@ func BenchmarkKernels(b *testing.B) {
 		run  func()
 	}{
 		{"multiply", func() { multiply(&s.x, &s.x, &s.base, &s.m, &s.k) }},
-		{"multiplySelected", func() { multiplySelected(&s.x, &s.table, &s.windows[0], &s.m, &s.k, &s.picked) }},
-		{"square five times", func() { square(&s.x, &s.m, &s.k, &s.product, 5) }},
+		{"square five times", func() { square(&s.x, &s.m, &s.k, &s.product, windowBits) }},
+		{"squareAndPick", func() {
+			squareAndPick(&s.x, &s.m, &s.k, &s.product, &s.picked, &s.powers, &s.windows[0])
+		}},
 		{"multiplyAdd", func() { multiplyAdd(&s.signature, &s.q, &s.h, &s.sq) }},
 		{"multiplyWide", func() { multiplyWide(&s.checked, &s.checked, &s.back, &s.n, &s.nk, &s.sum) }},
 	} {

@@ -38,6 +38,29 @@ type (
 	wide   [modulusDigits]vector
 )
 
+// table is 32 numbers in groups of four digits: squareAndPick reads it group by
+// group.
+const (
+	groupDigits = primeDigits / windowBits
+	groups      = primeDigits / groupDigits
+)
+
+type table [groups][entries][groupDigits]vector
+
+// set sets an entry.
+func (t *table) set(entry int, x *number) {
+	for g := range t {
+		copy(t[g][entry][:], x[g*groupDigits:])
+	}
+}
+
+// get copies an entry; which one is no secret.
+func (t *table) get(entry int, x *number) {
+	for g := range t {
+		copy(x[g*groupDigits:], t[g][entry][:])
+	}
+}
+
 // setDigits cuts a big-endian number into digits. What it does depends on the
 // lengths alone.
 func setDigits(digits []uint64, bigEndian []byte) {
