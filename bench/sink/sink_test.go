@@ -236,3 +236,55 @@ func TestManyAddresses(t *testing.T) {
 		}
 	}
 }
+
+// TestCloseLeavesNothingOpen runs alone (not parallel): it counts the process's
+// descriptors. Connections are open, mid-message, waiting for a late reply and
+// inside TLS when the sink closes.
+func TestCloseLeavesNothingOpen(t *testing.T) {
+	count := func() int {
+		fds, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Skip("no /proc")
+		}
+		return len(fds)
+	}
+	run := func() {
+		s, err := Start(Options{Script: script(t, "servers: [{latency: 1ms}]\nrules: [{at: rset, delay: 1h}]")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var conns []*client
+		for n := range 8 {
+			c := dial(t, s.Addrs()[0])
+			conns = append(conns, c)
+			c.hello()
+			switch n % 4 {
+			case 0:
+				c.send("MAIL FROM:<a@b.test>\r\nRCPT TO:<c@d.test>\r\nBDAT 100\r\nhalf")
+			case 1:
+				c.send("RSET\r\n")
+			case 2:
+				c.send("STARTTLS\r\n")
+				c.expect("220")
+				conns = append(conns, overTLS(t, c))
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Errorf("closing again: %v", err)
+		}
+		for _, c := range conns {
+			c.conn.Close()
+		}
+	}
+	run() // what the runtime keeps for itself is open after this
+	before := count()
+	for range 3 {
+		run()
+	}
+	if after := count(); after > before {
+		t.Errorf("%d descriptors before, %d after", before, after)
+	}
+}
