@@ -23,7 +23,7 @@ message is composed, none is sent. Mistakes are named by file and line, all at
 once. Without a campaign file only the configuration is checked.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			cfg, err := f.load()
+			cfg, err := f.loadToSend()
 			if err != nil {
 				return err
 			}

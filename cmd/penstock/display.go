@@ -24,6 +24,7 @@ type display struct {
 
 const (
 	displaySites = 8
+	barWidth     = 60
 	liveEvery    = 200 * time.Millisecond
 	linesEvery   = 5 * time.Second
 	// rateOver is the time that the rate shown is measured over.
@@ -106,40 +107,43 @@ func sum(p engine.Progress) (n uint64) {
 }
 
 func line(now time.Time, r engine.RunProgress, p engine.Progress, rate float64) string {
-	var b strings.Builder
 	done := settled(r.Loaded, r.Counts)
-	fmt.Fprintf(&b, "%s %s: %s of %s (%s), %s/s, delivered %s", now.Format("15:04:05"), r.Campaign,
-		count(done), count(r.Loaded), share(done, r.Loaded), count(uint64(rate)), count(r.Counts[ledger.Delivered]))
-	for _, s := range []ledger.State{ledger.Deferred, ledger.Bounced, ledger.Expired, ledger.Suppressed, ledger.Uncertain} {
-		if n := r.Counts[s]; n > 0 {
-			fmt.Fprintf(&b, ", %s %s", s, count(n))
-		}
+	parts := []string{
+		fmt.Sprintf("%s of %s (%s)", count(done), count(r.Loaded), share(done, r.Loaded)),
+		count(uint64(rate)) + "/s",
 	}
-	fmt.Fprintf(&b, ", %d connections", p.Pool.Connections)
-	if d := left(r.Counts, rate); d > 0 {
-		fmt.Fprintf(&b, ", %s left", span(d))
+	parts = append(parts, counted(r.Counts)...)
+	parts = append(parts, fmt.Sprintf("%d connections", p.Pool.Connections))
+	if d := left(r.Counts, rate); d >= time.Second {
+		parts = append(parts, "about "+span(d.Round(time.Second))+" left")
 	}
 	if len(r.Resting) > 0 {
-		fmt.Fprintf(&b, ", RESTING (refused by policy): %s", strings.Join(r.Resting, " "))
+		parts = append(parts, "RESTING (refused by policy): "+strings.Join(r.Resting, " "))
 	}
-	return b.String()
+	return now.Format("15:04:05") + " " + r.Campaign + ": " + strings.Join(parts, ", ")
 }
 
-// live draws an overall bar and the busiest sites below it.
+// live draws a bar for each campaign, figures, and the busiest sites below.
+// When it stops, bars and figures remain.
 func live(out *os.File, e *engine.Engine) *display {
-	progress := mpb.New(mpb.WithOutput(out), mpb.WithWidth(40), mpb.WithRefreshRate(liveEvery))
-	var head, foot atomic.Pointer[string]
-	bar := progress.AddBar(1,
-		mpb.PrependDecorators(decor.Any(func(decor.Statistics) string { return text(&head) })),
-		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return text(&foot) })),
-	)
-	var rows [displaySites + 1]atomic.Pointer[string]
-	for i := range rows {
-		row := &rows[i]
-		progress.MustAdd(0, mpb.BarFillerFunc(func(w io.Writer, st decor.Statistics) error {
-			_, err := io.WriteString(w, clip(text(row), st.AvailableWidth))
-			return err
-		}))
+	progress := mpb.New(mpb.WithOutput(out), mpb.WithWidth(barWidth), mpb.WithRefreshRate(liveEvery))
+	var below atomic.Pointer[[]string]
+	var ended atomic.Bool
+	style := mpb.BarStyle().Lbound("").Filler("━").Tip("━").Padding("─").Rbound("")
+	first := e.Progress(0)
+	bars := make([]*mpb.Bar, len(first.Runs))
+	for i, r := range first.Runs {
+		options := []mpb.BarOption{
+			mpb.PrependDecorators(decor.Name(clip(r.Campaign, 30)+" ", decor.WCSyncSpaceR)),
+			mpb.AppendDecorators(decor.Percentage(decor.WC{W: 6})),
+		}
+		if i == len(first.Runs)-1 {
+			options = append(options, mpb.BarExtender(mpb.BarFillerFunc(func(w io.Writer, st decor.Statistics) error {
+				return writeLines(w, below.Load(), st.AvailableWidth, out)
+			}), false))
+		}
+		// A total of 0 leaves it open when the bar is complete: that is ours to say.
+		bars[i] = progress.MustAdd(0, style.Build(), options...)
 	}
 	stop, done := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -147,60 +151,99 @@ func live(out *os.File, e *engine.Engine) *display {
 		tick := time.NewTicker(liveEvery)
 		defer tick.Stop()
 		var m meter
-		for ended := false; !ended; {
+		for !ended.Load() {
 			select {
 			case <-stop:
-				ended = true
+				ended.Store(true)
 			case <-tick.C:
 			}
 			p := e.Progress(displaySites)
 			rate := m.add(time.Now(), sum(p))
-			for _, r := range p.Runs {
-				h := r.Campaign + " "
-				f := fmt.Sprintf(" %s of %s  %s/s", count(settled(r.Loaded, r.Counts)), count(r.Loaded), count(uint64(rate)))
-				if d := left(r.Counts, rate); d > 0 {
-					f += "  " + span(d) + " left"
-				}
-				head.Store(&h)
-				foot.Store(&f)
-				bar.SetTotal(int64(r.Loaded), false)
-				bar.SetCurrent(int64(settled(r.Loaded, r.Counts)))
+			lines := figures(p, rate)
+			if !ended.Load() {
+				lines = append(lines, siteRows(p)...)
 			}
-			for i, s := range siteRows(p) {
-				rows[i].Store(&s)
+			below.Store(&lines)
+			for i, r := range p.Runs[:min(len(bars), len(p.Runs))] {
+				bars[i].SetTotal(int64(r.Loaded), false)
+				bars[i].SetCurrent(int64(settled(r.Loaded, r.Counts)))
 			}
 		}
-		progress.Shutdown()
+		for _, b := range bars {
+			b.Abort(false) // whatever it shows stays
+		}
+		progress.Wait()
 	}()
 	return &display{stop: func() { close(stop); <-done }}
 }
 
-// siteRows is the table below the bar, its header first.
+// writeLines writes what fits on the terminal.
+func writeLines(w io.Writer, lines *[]string, width int, out *os.File) error {
+	if lines == nil {
+		return nil
+	}
+	shown := *lines
+	if _, height, err := cwriter.GetSize(int(out.Fd())); err == nil {
+		shown = shown[:min(len(shown), max(1, height-2))]
+	}
+	for _, line := range shown {
+		// The last column stays free: a terminal may wrap when it is written to.
+		if _, err := io.WriteString(w, clip(line, width-1)+"\n"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// figures are what is known of all campaigns together.
+func figures(p engine.Progress, rate float64) (lines []string) {
+	var all ledger.Counts
+	var loaded uint64
+	for _, r := range p.Runs {
+		loaded += r.Loaded
+		for s, n := range r.Counts {
+			all[s] += n
+		}
+	}
+	parts := []string{fmt.Sprintf("%s of %s", count(settled(loaded, all)), count(loaded)), count(uint64(rate)) + "/s"}
+	if d := left(all, rate); d >= time.Second {
+		parts = append(parts, "about "+span(d.Round(time.Second))+" left")
+	}
+	parts = append(parts, counted(all)...)
+	lines = append(lines, strings.Join(parts, " · "))
+	for _, r := range p.Runs {
+		if len(r.Resting) > 0 {
+			lines = append(lines, fmt.Sprintf("%s rests at %s: refused by policy", r.Campaign, strings.Join(r.Resting, ", ")))
+		}
+	}
+	return lines
+}
+
+// counted names the outcomes that occurred.
+func counted(c ledger.Counts) (parts []string) {
+	for _, s := range []ledger.State{ledger.Delivered, ledger.Deferred, ledger.Bounced, ledger.Expired, ledger.Suppressed, ledger.Uncertain} {
+		if n := c[s]; n > 0 || s == ledger.Delivered {
+			parts = append(parts, s.String()+" "+count(n))
+		}
+	}
+	return parts
+}
+
+// siteRows is the table below the bar, an empty line and its head first.
 func siteRows(p engine.Progress) []string {
-	rows := []string{fmt.Sprintf("%-28s %10s %9s %9s %9s  %s", "SITE", "SENT", "DEFERRED", "BOUNCED", "CONNS", "LAST REPLY")}
+	if len(p.Sites) == 0 {
+		return nil
+	}
+	var b strings.Builder
+	t := newTable(&b, "SITE", ">SENT", ">DEFERRED", ">BOUNCED", ">CONNECTIONS", "LAST REPLY")
 	for _, s := range p.Sites {
-		conns := fmt.Sprintf("%d/%d", s.Connections, s.ConnectionLimit)
 		last := s.LastReply
 		if s.Backoff != "" {
 			last = "[" + s.Backoff + "] " + last
 		}
-		rows = append(rows, fmt.Sprintf("%-28s %10s %9s %9s %9s  %s", clip(s.Site, 28), count(s.Sent), count(s.Deferred), count(s.Bounced), conns, strings.ReplaceAll(last, "\n", " ")))
+		t.row(clip(s.Site, 28), count(s.Sent), count(s.Deferred), count(s.Bounced),
+			fmt.Sprintf("%d of %d", s.Connections, s.ConnectionLimit), last)
 	}
-	return rows
-}
-
-func text(p *atomic.Pointer[string]) string {
-	if s := p.Load(); s != nil {
-		return *s
-	}
-	return ""
-}
-
-// clip cuts s to a width in characters.
-func clip(s string, width int) string {
-	runes := []rune(s)
-	if len(runes) <= width {
-		return s
-	}
-	return string(runes[:max(0, width-1)]) + "…"
+	_ = t.flush() // a strings.Builder takes everything
+	return append([]string{""}, strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")...)
 }

@@ -313,15 +313,13 @@ func printRecipient(w io.Writer, r *pb.GetRecipientResponse) error {
 		return nil
 	}
 	fmt.Fprintln(w)
-	t := newTable(w, "#", "TIME", "STATE", "HOST", "ADDRESS", "SOURCE", "TLS", "TOOK", "STEP", "REPLY")
+	t := newTable(w, ">#", "TIME", "STATE", "HOST", "ADDRESS", "SOURCE", "TLS", ">TOOK", "STEP", "REPLY")
 	for _, a := range r.Attempts {
 		number, reply := strconv.FormatUint(uint64(a.Number), 10), a.Text
 		if a.Number == 0 {
 			number = "-"
 		}
-		if a.Code != 0 {
-			reply = strings.Join(strings.Fields(fmt.Sprint(a.Code, " ", a.EnhancedCode, " ", a.Text)), " ")
-		}
+		reply = replyLine(int(a.Code), a.EnhancedCode, reply)
 		if a.Anomaly != "" {
 			reply += " (" + a.Anomaly + ")"
 		}

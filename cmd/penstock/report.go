@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -26,10 +27,11 @@ type report struct {
 		Trouble string `json:"trouble"`
 	} `json:"sites"`
 	Replies []struct {
-		State string `json:"state"`
-		Code  int    `json:"code"`
-		Text  string `json:"text"`
-		Count uint64 `json:"count"`
+		State        string `json:"state"`
+		Code         int    `json:"code"`
+		EnhancedCode string `json:"enhanced_code"`
+		Text         string `json:"text"`
+		Count        uint64 `json:"count"`
 	} `json:"replies"`
 	Started  time.Time `json:"started"`
 	Finished time.Time `json:"finished"`
@@ -81,41 +83,46 @@ func printReport(w io.Writer, text []byte, format string) error {
 
 func printTotals(w io.Writer, r *report) error {
 	c := &r.Counts
-	t := newTable(w)
+	t := newTable(w).align("lrrl")
 	t.row("  rows read", count(c.Rows))
 	t.row("  rejected", count(c.Rejected))
 	t.row("  loaded", count(c.Loaded))
-	for _, line := range []struct {
-		name string
-		n    uint64
-		note string
-	}{
-		{"delivered", c.Delivered, ""},
-		{"deferred", c.Deferred, "will be tried again"},
-		{"bounced", c.Bounced, ""},
-		{"expired", c.Expired, ""},
-		{"suppressed", c.Suppressed, "never tried"},
-		{"cancelled", c.Cancelled, ""},
-		{"uncertain", c.Uncertain, "may have been sent"},
-		{"pending", c.Pending, ""},
-	} {
-		if line.n > 0 || line.name == "delivered" {
-			t.row("    "+line.name, count(line.n), share(line.n, c.Loaded), line.note)
+	for _, s := range states {
+		if n := s.of(c); n > 0 || s.name == "delivered" {
+			t.row("    "+s.name, count(n), share(n, c.Loaded), s.note)
 		}
 	}
 	if r.UncertainAttempts > 0 {
 		t.row("  uncertain attempts", count(r.UncertainAttempts), "", "ever, whatever became of the recipient")
 	}
-	t.row("  started", moment(r.Started))
-	if !r.Finished.IsZero() {
-		took := r.Finished.Sub(r.Started)
-		t.row("  finished", moment(r.Finished))
-		t.row("  took", span(took))
-		if took > 0 {
-			t.row("  rate", count(uint64(float64(c.Delivered)/took.Seconds()))+"/s")
-		}
+	if err := t.flush(); err != nil || r.Started.IsZero() {
+		return err
 	}
-	return t.flush()
+	fmt.Fprintf(w, "\n  started   %s\n", moment(r.Started))
+	if r.Finished.IsZero() {
+		return nil
+	}
+	fmt.Fprintf(w, "  finished  %s", moment(r.Finished))
+	if took := r.Finished.Sub(r.Started); took > 0 {
+		fmt.Fprintf(w, ", after %s: %s delivered a second", span(took), count(uint64(float64(c.Delivered)/took.Seconds())))
+	}
+	fmt.Fprintln(w)
+	return nil
+}
+
+// states are a recipient's, in the order that they are printed.
+var states = []struct {
+	name, note string
+	of         func(*counts) uint64
+}{
+	{"delivered", "", func(c *counts) uint64 { return c.Delivered }},
+	{"deferred", "will be tried again", func(c *counts) uint64 { return c.Deferred }},
+	{"bounced", "", func(c *counts) uint64 { return c.Bounced }},
+	{"expired", "given up", func(c *counts) uint64 { return c.Expired }},
+	{"suppressed", "never tried", func(c *counts) uint64 { return c.Suppressed }},
+	{"cancelled", "", func(c *counts) uint64 { return c.Cancelled }},
+	{"uncertain", "may have been sent", func(c *counts) uint64 { return c.Uncertain }},
+	{"pending", "", func(c *counts) uint64 { return c.Pending }},
 }
 
 func printSites(w io.Writer, r *report) error {
@@ -123,15 +130,30 @@ func printSites(w io.Writer, r *report) error {
 		return nil
 	}
 	fmt.Fprintln(w)
-	t := newTable(w, "SITE", "DOMAINS", "LOADED", "DELIVERED", "DEFERRED", "BOUNCED", "EXPIRED", "UNCERTAIN", "PENDING", "TROUBLE")
+	// A state that nobody is in has no column.
+	columns, shown, trouble := []string{"SITE", ">DOMAINS", ">LOADED"}, states[:0:0], false
+	for _, s := range states {
+		if s.of(&r.Counts) > 0 || s.name == "delivered" {
+			columns, shown = append(columns, ">"+strings.ToUpper(s.name)), append(shown, s)
+		}
+	}
+	for _, s := range r.Sites {
+		trouble = trouble || s.Trouble != ""
+	}
+	if trouble {
+		columns = append(columns, "TROUBLE")
+	}
+	t := newTable(w, columns...)
 	for _, s := range r.Sites[:min(reportSites, len(r.Sites))] {
-		c := &s.Counts
 		name := s.Site
 		if name == "" {
 			name = "(not resolved)"
 		}
-		t.row(clip(name, 48), count(s.Domains), count(c.Loaded), count(c.Delivered), count(c.Deferred), count(c.Bounced),
-			count(c.Expired), count(c.Uncertain), count(c.Pending), clip(s.Trouble, 60))
+		cells := []string{clip(name, 48), count(s.Domains), count(s.Counts.Loaded)}
+		for _, state := range shown {
+			cells = append(cells, count(state.of(&s.Counts)))
+		}
+		t.row(append(cells, clip(s.Trouble, 60))...)
 	}
 	if err := t.flush(); err != nil {
 		return err
@@ -147,13 +169,9 @@ func printReplies(w io.Writer, r *report) error {
 		return nil
 	}
 	fmt.Fprintln(w)
-	t := newTable(w, "REPLIES", "STATE", "CODE", "TEXT")
+	t := newTable(w, ">ATTEMPTS", "OUTCOME", "REPLY")
 	for _, reply := range r.Replies[:min(reportReplies, len(r.Replies))] {
-		code := ""
-		if reply.Code != 0 {
-			code = strconv.Itoa(reply.Code)
-		}
-		t.row(count(reply.Count), reply.State, code, clip(reply.Text, 100))
+		t.row(count(reply.Count), reply.State, clip(replyLine(reply.Code, reply.EnhancedCode, reply.Text), 100))
 	}
 	if err := t.flush(); err != nil {
 		return err
@@ -162,6 +180,15 @@ func printReplies(w io.Writer, r *report) error {
 		fmt.Fprintf(w, "and %s more kinds of reply; --format json has them all\n", count(more))
 	}
 	return nil
+}
+
+// replyLine is a reply as it came: code, enhanced code, text; without a code the
+// text alone.
+func replyLine(code int, enhanced, text string) string {
+	if code == 0 {
+		return text
+	}
+	return strings.Join(strings.Fields(strconv.Itoa(code)+" "+enhanced+" "+text), " ")
 }
 
 // printCounted prints names by how often they occurred.
@@ -173,7 +200,7 @@ func printCounted(w io.Writer, title string, counted map[string]uint64) error {
 		return cmp.Or(cmp.Compare(counted[b], counted[a]), cmp.Compare(a, b))
 	})
 	fmt.Fprintln(w)
-	t := newTable(w, title, "")
+	t := newTable(w, title, ">")
 	for _, name := range names {
 		t.row(name, count(counted[name]))
 	}

@@ -116,9 +116,24 @@ func (f *flags) add(c *cobra.Command, names ...string) {
 	}
 }
 
-// load reads the configuration and puts the flags over it. Warnings are
-// printed; mistakes are the error.
+// loadToSend is load for commands that send or prepare to: they say what is odd
+// about the configuration.
+func (f *flags) loadToSend() (*config.Config, error) {
+	c, problems, err := f.read()
+	if err == nil && !f.quiet {
+		printProblems(os.Stderr, problems)
+	}
+	return c, err
+}
+
+// load reads the configuration and puts the flags over it; mistakes are the
+// error.
 func (f *flags) load() (*config.Config, error) {
+	c, _, err := f.read()
+	return c, err
+}
+
+func (f *flags) read() (*config.Config, problem.List, error) {
 	path := f.config
 	if path == "" {
 		if _, err := os.Stat("penstock.yaml"); err == nil {
@@ -127,12 +142,9 @@ func (f *flags) load() (*config.Config, error) {
 	}
 	c, problems := config.Load(path, f.overrides()...)
 	if err := problems.Err(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if !f.quiet {
-		printProblems(os.Stderr, problems)
-	}
-	return c, nil
+	return c, problems, nil
 }
 
 func (f *flags) overrides() []config.Flag {

@@ -64,7 +64,7 @@ func (s *sending) run(cmd *cobra.Command, path string) (err error) {
 	if err := s.formatIs("table", "json"); err != nil {
 		return err
 	}
-	cfg, err := s.load()
+	cfg, err := s.loadToSend()
 	if err != nil {
 		return err
 	}
@@ -124,7 +124,9 @@ func (s *sending) send(ctx context.Context, cmd *cobra.Command, cfg *config.Conf
 	}()
 
 	s.usage.begin()
-	loaded, err := e.Load(ctx, c, os.Stdin, s.loading())
+	loading, done := s.loading()
+	loaded, err := e.Load(ctx, c, os.Stdin, loading)
+	done()
 	if err != nil {
 		if ctx.Err() != nil {
 			return &exit{exitStopped, errors.New("stopped while loading: nothing was sent, and the next send loads again")}
@@ -140,6 +142,9 @@ func (s *sending) send(ctx context.Context, cmd *cobra.Command, cfg *config.Conf
 	finished, waitErr := s.wait(ctx, e, run)
 	s.usage.sent()
 	shown.stop()
+	if !finished && !s.quiet {
+		fmt.Fprintln(os.Stderr, "stopping: what is on the wire finishes; a signal ends it at once")
+	}
 	if err := errors.Join(waitErr, drain()); err != nil {
 		return err
 	}
@@ -155,9 +160,18 @@ func (s *sending) send(ctx context.Context, cmd *cobra.Command, cfg *config.Conf
 		}
 	}
 	if !finished {
-		return &exit{code: exitStopped}
+		return s.stopped(loaded)
 	}
 	return nil
+}
+
+// stopped says how to go on.
+func (s *sending) stopped(c *ledger.Campaign) error {
+	if counts, err := c.Counts(); err == nil && !s.quiet {
+		fmt.Fprintf(os.Stderr, "stopped: %s pending, %s deferred, nothing is lost; the same command continues\n",
+			count(counts[ledger.Pending]), count(counts[ledger.Deferred]))
+	}
+	return &exit{code: exitStopped}
 }
 
 // wait returns when the campaign is finished, or sending is to stop.
@@ -183,19 +197,28 @@ func (s *sending) wait(ctx context.Context, e *engine.Engine, run *engine.Run) (
 	}
 }
 
-// loading shows how a load goes, now and then.
-func (s *sending) loading() engine.LoadProgress {
+// loading shows how a load goes, now and then; on a terminal in one line, which
+// done clears away.
+func (s *sending) loading() (shown engine.LoadProgress, done func()) {
 	if s.quiet {
-		return nil
+		return nil, func() {}
 	}
-	last := time.Now()
-	return func(rows, rejected uint64) {
-		if time.Since(last) < 2*time.Second {
-			return
+	last, written := time.Now(), false
+	format, every, done := "loading: %s rows, %s rejected\n", linesEvery, func() {}
+	if isTerminal(os.Stderr) {
+		format, every = "\rloading: %s rows, %s rejected\x1b[K", liveEvery
+		done = func() {
+			if written {
+				fmt.Fprint(os.Stderr, "\r\x1b[K")
+			}
 		}
-		last = time.Now()
-		fmt.Fprintf(os.Stderr, "loading: %s rows, %s rejected\n", count(rows), count(rejected))
 	}
+	return func(rows, rejected uint64) {
+		if time.Since(last) >= every {
+			last, written = time.Now(), true
+			fmt.Fprintf(os.Stderr, format, count(rows), count(rejected))
+		}
+	}, done
 }
 
 func (s *sending) printFinal(cmd *cobra.Command, e *engine.Engine, id string) error {

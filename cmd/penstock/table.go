@@ -1,36 +1,117 @@
 package main
 
 import (
+	"bufio"
 	"encoding/csv"
 	"io"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
+
+	"github.com/mattn/go-runewidth"
 )
 
-// table writes rows with aligned columns; numbers are the caller's strings.
+// table writes rows with aligned columns. It holds the first rows back to find
+// their widths; behind those it streams, so that it can be of any length.
 type table struct {
-	w *tabwriter.Writer
+	w       *bufio.Writer
+	right   []bool
+	widths  []int
+	rows    [][]string
+	settled bool // widths stay as they are
 }
 
+// tableAhead is how many rows a table looks at before it settles its columns.
+const tableAhead = 1000
+
+// gap is what stands between two columns.
+const gap = "  "
+
+// newTable begins a table; a column whose name begins with > is aligned to the
+// right. Without names there is no head, and all columns are aligned to the left.
 func newTable(w io.Writer, columns ...string) *table {
-	t := &table{tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
-	if len(columns) > 0 {
-		t.row(columns...)
+	t := &table{w: bufio.NewWriter(w)}
+	if len(columns) == 0 {
+		return t
+	}
+	head := make([]string, len(columns))
+	for i, c := range columns {
+		name, right := strings.CutPrefix(c, ">")
+		head[i] = name
+		t.right = append(t.right, right)
+	}
+	t.row(head...)
+	return t
+}
+
+// align has a table without names align columns: 'l' or 'r' for each.
+func (t *table) align(columns string) *table {
+	for _, c := range columns {
+		t.right = append(t.right, c == 'r')
 	}
 	return t
 }
 
+// oneLine keeps a reply's line breaks from breaking rows.
+var oneLine = strings.NewReplacer("\t", " ", "\r\n", " ⏎ ", "\n", " ⏎ ", "\r", "")
+
 func (t *table) row(cells ...string) {
-	for i := range cells {
-		// A tab or line break in a reply must not break the columns.
-		cells[i] = strings.NewReplacer("\t", " ", "\n", " ⏎ ", "\r", "").Replace(cells[i])
+	row := make([]string, len(cells))
+	for i, c := range cells {
+		row[i] = oneLine.Replace(c)
 	}
-	_, _ = io.WriteString(t.w, strings.TrimRight(strings.Join(cells, "\t"), "\t")+"\n")
+	if t.settled {
+		t.write(row)
+		return
+	}
+	for i, c := range row {
+		if i == len(t.widths) {
+			t.widths = append(t.widths, 0)
+		}
+		t.widths[i] = max(t.widths[i], runewidth.StringWidth(c))
+	}
+	if t.rows = append(t.rows, row); len(t.rows) == tableAhead {
+		t.settle()
+	}
 }
 
-func (t *table) flush() error { return t.w.Flush() }
+func (t *table) settle() {
+	t.settled = true
+	for _, row := range t.rows {
+		t.write(row)
+	}
+	t.rows = nil
+}
+
+func (t *table) write(row []string) {
+	var line strings.Builder
+	for i, c := range row {
+		room := strings.Repeat(" ", max(0, t.widthOf(i)-runewidth.StringWidth(c)))
+		if i > 0 {
+			line.WriteString(gap)
+		}
+		if i < len(t.right) && t.right[i] {
+			line.WriteString(room + c)
+		} else {
+			line.WriteString(c + room)
+		}
+	}
+	_, _ = t.w.WriteString(strings.TrimRight(line.String(), " ") + "\n") // an error stays with the writer and comes with flush
+}
+
+func (t *table) widthOf(column int) int {
+	if column < len(t.widths) {
+		return t.widths[column]
+	}
+	return 0
+}
+
+func (t *table) flush() error {
+	if !t.settled {
+		t.settle()
+	}
+	return t.w.Flush()
+}
 
 // csvTable writes the same as comma-separated values (RFC 4180).
 func csvTable(w io.Writer, columns ...string) (row func(cells ...string) error, flush func() error) {
@@ -42,6 +123,9 @@ func csvTable(w io.Writer, columns ...string) (row func(cells ...string) error, 
 		return c.Error()
 	}
 }
+
+// clip cuts s to a width on the terminal.
+func clip(s string, width int) string { return runewidth.Truncate(s, max(0, width), "…") }
 
 // count writes a number with separators: 1,234,567.
 func count[T ~uint64 | ~int | ~uint32 | ~int64](n T) string {
@@ -75,6 +159,9 @@ func span(d time.Duration) string {
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {
 		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
 	}
 	return s
 }
