@@ -1,15 +1,22 @@
 package main
 
-// multiplyWide: dst = a*b/2^2080 modulo m, with 40 digits: too many for the
-// registers, so the accumulator is in memory, shifted by a digit each time
-// around. It serves the check of signatures, which is public arithmetic.
+// multiplyWide: dst = a*b/R² modulo m, with 40 digits: too many for the
+// registers, so the accumulator is in memory. Two digits of b are taken at a
+// time, which halves the traffic to it; the accumulator moves down by two. It
+// serves the check of signatures, which is public arithmetic.
 func multiplyWide(p *program) {
 	const wide = 2 * digits
 	const (
-		acc0, acc1 = 0, 1 // accumulators, alternating for more to overlap
-		a0         = 8    // and 9: digits of a
-		m0         = 10   // and 11: digits of m
+		accumulators = 8 // Z0 to Z7 take turns, for more to overlap
+		zA           = 8 // to 10: the last three digits of a
+		zM           = 11
+		zB2          = 20 // the digit of b after the one in zB
 	)
+	a := func(j int) string { return z(zA + j%3) }
+	m := func(j int) string { return z(zM + j%3) }
+	low := func(x, y, acc string) { p.op("VPMADD52LUQ %s, %s, %s", x, y, acc) }
+	high := func(x, y, acc string) { p.op("VPMADD52HUQ %s, %s, %s", x, y, acc) }
+
 	p.function("multiplyWide", "(dst, a, b, m *wide, k *vector, sum *wide)", 48)
 	p.op("MOVQ dst+0(FP), DI")
 	p.op("MOVQ a+8(FP), SI")
@@ -19,52 +26,67 @@ func multiplyWide(p *program) {
 	p.op("MOVQ sum+40(FP), R9")
 	p.op("VMOVDQU64 (R8), %s", z(zK))
 	p.setMask()
-	p.op("VPXORQ %[1]s, %[1]s, %[1]s", z(acc0))
+	p.zero(z(0))
 	for j := range wide {
-		p.op("VMOVDQU64 %s, %d(R9)", z(acc0), j*vector)
+		p.op("VMOVDQU64 %s, %s", z(0), at("R9", j*vector))
 	}
-	p.op("MOVQ $%d, BX", wide)
-	p.raw("step:")
-	p.op("VMOVDQU64 (DX), %s", z(zB))
-	p.op("VMOVDQU64 (SI), %s", z(a0))
-	p.op("VMOVDQU64 (CX), %s", z(m0))
-	p.op("VMOVDQU64 (R9), %s", z(acc0))
-	p.op("VPMADD52LUQ %s, %s, %s", z(a0), z(zB), z(acc0))
-	p.op("VPXORQ %[1]s, %[1]s, %[1]s", z(zQ))
-	p.op("VPMADD52LUQ %s, %s, %s", z(zK), z(acc0), z(zQ))
-	p.op("VPMADD52LUQ %s, %s, %s", z(m0), z(zQ), z(acc0))
-	p.op("VPSRLQ $52, %s, %s", z(acc0), z(zCarry))
-	for j := 1; j < wide; j++ {
-		acc := z(j % 8)
-		a, before := z(a0+j%2), z(a0+(j-1)%2)
-		m, mBefore := z(m0+j%2), z(m0+(j-1)%2)
-		p.op("VMOVDQU64 %d(R9), %s", j*vector, acc)
-		p.op("VMOVDQU64 %d(SI), %s", j*vector, a)
-		p.op("VMOVDQU64 %d(CX), %s", j*vector, m)
-		p.op("VPMADD52HUQ %s, %s, %s", before, z(zB), acc)
-		p.op("VPMADD52LUQ %s, %s, %s", a, z(zB), acc)
-		p.op("VPMADD52HUQ %s, %s, %s", mBefore, z(zQ), acc)
-		p.op("VPMADD52LUQ %s, %s, %s", m, z(zQ), acc)
-		if j == 1 {
-			p.op("VPADDQ %s, %s, %s", z(zCarry), acc, acc)
+	p.op("MOVQ $%d, BX", wide/2)
+	p.raw("pair:")
+	p.op("VMOVDQU64 %s, %s", at("DX", 0), z(zB))
+	p.op("VMOVDQU64 %s, %s", at("DX", vector), z(zB2))
+	for j := range wide + 2 {
+		acc := z(j % accumulators)
+		if j < wide {
+			p.op("VMOVDQU64 %s, %s", at("R9", j*vector), acc)
+			p.op("VMOVDQU64 %s, %s", at("SI", j*vector), a(j))
+			p.op("VMOVDQU64 %s, %s", at("CX", j*vector), m(j))
+			low(a(j), z(zB), acc)
+		} else {
+			p.zero(acc)
 		}
-		p.op("VMOVDQU64 %s, %d(R9)", acc, (j-1)*vector)
+		// What does not need the quotients comes first.
+		if j >= 1 && j <= wide {
+			high(a(j-1), z(zB), acc)
+			low(a(j-1), z(zB2), acc)
+		}
+		if j >= 2 {
+			high(a(j-2), z(zB2), acc)
+		}
+		if j == 1 || j == 2 {
+			p.op("VPADDQ %s, %[2]s, %[2]s", z(zCarry), acc)
+		}
+		if j >= 1 && j <= wide {
+			high(m(j-1), z(zQ), acc)
+			if j < wide {
+				low(m(j), z(zQ), acc)
+			}
+		}
+		if j < 2 {
+			// A quotient makes this digit zero; its carry is as in reduce.
+			q := z([]int{zQ, zQ2}[j])
+			p.zero(q)
+			low(z(zK), acc, q)
+			p.op("VPADDQ %s, %s, %s", z(zMask), acc, z(zCarry))
+			p.op("VPSRLQ $52, %[1]s, %[1]s", z(zCarry))
+			continue
+		}
+		high(m(j-2), z(zQ2), acc)
+		if j <= wide {
+			low(m(j-1), z(zQ2), acc)
+		}
+		p.op("VMOVDQU64 %s, %s", acc, at("R9", (j-2)*vector))
 	}
-	p.op("VPXORQ %[1]s, %[1]s, %[1]s", z(acc1))
-	p.op("VPMADD52HUQ %s, %s, %s", z(a0+(wide-1)%2), z(zB), z(acc1))
-	p.op("VPMADD52HUQ %s, %s, %s", z(m0+(wide-1)%2), z(zQ), z(acc1))
-	p.op("VMOVDQU64 %s, %d(R9)", z(acc1), (wide-1)*vector)
-	p.op("ADDQ $%d, DX", vector)
+	p.op("ADDQ $%d, DX", 2*vector)
 	p.op("DECQ BX")
-	p.op("JNZ step")
+	p.op("JNZ pair")
 	// Carry through, from memory to memory.
-	p.op("VPXORQ %[1]s, %[1]s, %[1]s", z(zCarry))
+	p.zero(z(zCarry))
 	for j := range wide {
-		acc := z(j % 8)
-		p.op("VPADDQ %d(R9), %s, %s", j*vector, z(zCarry), acc)
+		acc := z(j % accumulators)
+		p.op("VPADDQ %s, %s, %s", at("R9", j*vector), z(zCarry), acc)
 		p.op("VPSRLQ $52, %s, %s", acc, z(zCarry))
-		p.op("VPANDQ %s, %s, %s", z(zMask), acc, acc)
-		p.op("VMOVDQU64 %s, %d(DI)", acc, j*vector)
+		p.op("VPANDQ %s, %[2]s, %[2]s", z(zMask), acc)
+		p.op("VMOVDQU64 %s, %s", acc, at("DI", j*vector))
 	}
 	p.end()
 }
@@ -74,7 +96,7 @@ func multiplyWide(p *program) {
 func wipe(p *program) {
 	p.function("wipeRegisters", "()", 0)
 	for j := range 32 {
-		p.op("VPXORQ %[1]s, %[1]s, %[1]s", z(j))
+		p.zero(z(j))
 	}
 	for k := 1; k < 8; k++ {
 		p.op("KXORW K%[1]d, K%[1]d, K%[1]d", k)
