@@ -229,6 +229,32 @@ func TestExhaustionIsNotTheHostsFault(t *testing.T) {
 	}
 }
 
+func TestWithoutIPv6TheNextAddressIsTaken(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(o *Options) {
+		o.Dial = func(ctx context.Context, _ netip.Addr, remote netip.AddrPort, d time.Duration) (net.Conn, error) {
+			if remote.Addr().Is6() {
+				return nil, &net.OpError{Op: "dial", Err: syscall.EADDRNOTAVAIL}
+			}
+			return new(net.Dialer).DialContext(ctx, "tcp", remote.String())
+		}
+	})
+	srv := newServer(r.board, "mx", script{caps: chunking})
+	h := srv.host(10)
+	v6 := netip.MustParseAddrPort("[2001:db8::1]:25")
+	h.Addrs = append([]netip.AddrPort{v6}, h.Addrs...)
+	q := newQueue(r.board, 10)
+	l := r.site.Lane([]Host{h}, q, LaneOptions{})
+	q.allSettled(10)
+	l.Retarget([]Host{{Name: "mx6", Addrs: []netip.AddrPort{v6}}})
+	q.add(1)
+	l.Wake()
+	r.await("a host with IPv6 only is told unreachable", func() bool { return len(q.down) == 1 })
+	if n := r.pool.Stats().Exhausted; n != 0 {
+		t.Errorf("%d dials were put back", n)
+	}
+}
+
 func TestAStallingDialNeitherHoldsUpOthersNorDrain(t *testing.T) {
 	t.Parallel()
 	dead := netip.MustParseAddrPort("127.0.0.9:9")

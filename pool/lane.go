@@ -39,8 +39,11 @@ type Lane struct {
 	// blocked: it is to be sized when some host's probe ends; halted: there is
 	// nothing to size before that.
 	blocked, halted bool
-	// resting until: every host failed, which was told.
+	// resting until: every host failed, lately with restWhy; told: the queue
+	// knows, since no connection was left.
 	resting time.Time
+	restWhy Failure
+	told    bool
 	rested  *time.Timer
 	turn    int // rotates hosts of equal load
 	closed  bool

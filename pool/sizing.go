@@ -118,9 +118,10 @@ func (l *Lane) plan(now time.Time, backlog int, refused []bool) plan {
 	case l.closed || l.queued || l.site.pool.draining.Load(),
 		backlog == 0,
 		len(l.hungry) > 0, // more connections would only be hungry too
-		l.places() >= l.wanted(backlog),
-		now.Before(l.resting):
+		l.places() >= l.wanted(backlog):
 		return plan{}
+	case now.Before(l.resting):
+		return l.restNews()
 	}
 	if !l.resting.IsZero() {
 		l.resting = time.Time{}
@@ -207,20 +208,26 @@ func (l *Lane) plan(now time.Time, backlog int, refused []bool) plan {
 	if until.IsZero() { // no hosts at all
 		return plan{}
 	}
-	// The lane looks again when the first host has rested. That no host can be
-	// used is news only if no connection is left either.
 	l.restUntil(until, now)
-	if len(l.conns)+l.connecting > 0 {
+	l.restWhy, l.told = last, false
+	return l.restNews()
+}
+
+// restNews is what to tell of a rest: that no host can be used is news once, and
+// only if no connection is left either. REQUIRES: Site.mu is held.
+func (l *Lane) restNews() plan {
+	if l.told || l.places() > 0 {
 		return plan{}
 	}
-	return plan{step: unreachable, until: until, last: last}
+	l.told = true
+	return plan{step: unreachable, until: l.resting, last: l.restWhy}
 }
 
 // probePatience is how long an equal host's probe is waited for before the
 // others get more than their share.
 const probePatience = 500 * time.Millisecond
 
-// restUntil lets the lane rest. REQUIRES: Site.mu is held.
+// restUntil lets the lane rest until the first host has rested. REQUIRES: Site.mu is held.
 func (l *Lane) restUntil(until, now time.Time) {
 	l.resting = until
 	l.restuck()
