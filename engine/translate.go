@@ -81,7 +81,7 @@ func NewResolver(c *config.Config) (*mx.Resolver, error) {
 func newPool(c *config.Config, o pool.Options) (*pool.Pool, error) {
 	t := c.SMTP.Timeouts
 	o.Sources = sources(c)
-	o.Timeouts = smtp.Timeouts{Greeting: t.Greeting, Hello: t.Hello, Mail: t.Mail, Rcpt: t.Rcpt, Data: t.Data, End: t.End, Quit: t.Quit}
+	o.Timeouts = smtp.Timeouts{Greeting: t.Greeting, Hello: t.Hello, Mail: t.Mail, Rcpt: t.Rcpt, Data: t.Data, Block: t.Block, End: t.End, Quit: t.Quit}
 	o.ConnectTimeout, o.HandshakeTimeout, o.IdleTimeout = t.Connect, t.TLS, t.Idle
 	o.TLS, o.TopGear = tlsMode(c.SMTP.TLS), gear(c.SMTP.Gear)
 	p, err := pool.New(o)
