@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 
@@ -14,6 +15,7 @@ import (
 type envelope struct {
 	smtp.Message
 	composed    compose.Message
+	signed      []byte // memory of its signatures
 	flow        *flow
 	destination *destination
 	seq         ledger.Seq
@@ -83,6 +85,7 @@ func (t *task) free() {
 type worker struct {
 	engine    *Engine
 	composers map[*Run]*compose.Composer
+	signer    *signer
 	domain    []byte // of the task in work
 }
 
@@ -209,10 +212,32 @@ func (w *worker) compose(t *task) {
 			w.engine.settleUnsent(e, ledger.Bounced, &unsent{text: "not composed: " + err.Error()})
 			continue
 		}
+		t.envelopes = append(t.envelopes, e)
+	}
+	if run.signatures != nil && len(t.envelopes) > 0 {
+		if err := w.signer.sign(w.engine.ctx, run, t.envelopes, w.engine.now()); err != nil {
+			// The process is ending, or a key does not work: either way nothing
+			// goes out unsigned.
+			w.engine.unsigned(t, err)
+			return
+		}
+	}
+	for _, e := range t.envelopes {
 		m := &e.composed
 		e.From, e.To, e.Content, e.Size = m.From, m.To, m.Parts, m.Size
 		e.EightBit, e.UTF8 = m.EightBit, m.UTF8
-		t.envelopes = append(t.envelopes, e)
+	}
+}
+
+// unsigned hands a task's recipients back whose messages could not be signed,
+// and stops sending unless that was to end anyway.
+func (e *Engine) unsigned(t *task, err error) {
+	for _, env := range t.envelopes {
+		e.handBack(env)
+	}
+	t.envelopes = t.envelopes[:0]
+	if e.ctx.Err() == nil {
+		e.fail(fmt.Errorf("sign messages of campaign %s: %w", t.flow.run.campaign.Name(), err))
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/penstock-mail/penstock/engine/campaign"
 	"github.com/penstock-mail/penstock/engine/compose"
+	"github.com/penstock-mail/penstock/engine/compose/dkim/rsa8"
 	"github.com/penstock-mail/penstock/engine/config"
 	"github.com/penstock-mail/penstock/engine/ledger"
 	"github.com/penstock-mail/penstock/mx"
@@ -29,6 +30,7 @@ type Engine struct {
 	resolver *mx.Resolver
 	throttle *throttle.Throttle
 	pool     *pool.Pool
+	rsa      *rsa8.Batcher
 	never    *campaign.Suppression
 	now      func() time.Time
 
@@ -99,7 +101,7 @@ func (e *Engine) open() (err error) {
 		return errors.Join(err, e.ledger.Close())
 	}
 	for range runtime.GOMAXPROCS(0) {
-		w := &worker{engine: e, composers: make(map[*Run]*compose.Composer)}
+		w := &worker{engine: e, composers: make(map[*Run]*compose.Composer), signer: newSigner(e.rsa)}
 		e.tasks.Go(w.run)
 	}
 	for range c.DNS.Concurrency {
@@ -114,6 +116,9 @@ func (e *Engine) open() (err error) {
 func (e *Engine) equip() (err error) {
 	if e.resolver, err = NewResolver(e.config); err != nil {
 		return err
+	}
+	if e.rsa, err = rsa8.NewBatcher(rsa8.Options{}); err != nil {
+		return fmt.Errorf("set up signing: %w", err)
 	}
 	e.throttle = throttle.New(rules(e.config))
 	e.throttle.OnRoom(e.roomAt)
@@ -200,6 +205,7 @@ func (e *Engine) Drain(ctx context.Context) error {
 	e.timetable.close()
 	e.tasks.Wait()
 	e.resolver.Close()
+	e.rsa.Close()
 	// What was being prepared is ready after this flush.
 	err := e.ledger.Flush(context.Background())
 	e.routing.Lock()

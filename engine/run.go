@@ -19,9 +19,11 @@ type Run struct {
 	template *compose.Template
 	settings campaign.Settings
 	never    []*campaign.Suppression
-	rate     *throttle.Pace // nil: no max_rate
-	loaded   time.Time      // Date of every message
-	expires  time.Time      // set once sending begins; zero: not yet
+	// signatures are put on every message; nil: none.
+	signatures *signatures
+	rate       *throttle.Pace // nil: no max_rate
+	loaded     time.Time      // Date of every message
+	expires    time.Time      // set once sending begins; zero: not yet
 
 	// activity counts what keeps the run from being idle: the walk over its
 	// domains, look-ups under way, active destinations, reserved recipients.

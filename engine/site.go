@@ -51,9 +51,13 @@ func (s *site) delivered(via *pool.Connection, now time.Time) {
 // refused lets the limits learn from a refusal that concerns us as sender.
 func (s *site) refused(via *pool.Connection, now time.Time, v *bounce.Verdict, out *smtp.Outcome) {
 	s.note(out.Reply.String())
+	limiter := s.limiters[via.Source()]
 	if v.Signal.Kind != throttle.KindNone {
-		s.limiters[via.Source()].Deferred(now, v.Signal)
+		limiter.Deferred(now, v.Signal)
+		return
 	}
+	// About the recipient, not about us: for the limits a clean answer.
+	limiter.Delivered(now, 1)
 }
 
 // siteFor gives the site of that name. REQUIRES: e.routing held.

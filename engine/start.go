@@ -10,7 +10,9 @@ import (
 
 	"github.com/penstock-mail/penstock/engine/campaign"
 	"github.com/penstock-mail/penstock/engine/compose"
+	"github.com/penstock-mail/penstock/engine/config"
 	"github.com/penstock-mail/penstock/engine/ledger"
+	"github.com/penstock-mail/penstock/engine/signature"
 	"github.com/penstock-mail/penstock/throttle"
 )
 
@@ -81,6 +83,10 @@ func (e *Engine) newRun(c *ledger.Campaign) (*Run, error) {
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
+	set, problems := signature.Set(signaturesFor(e.config, settings.DKIM, template))
+	if err := problems.Err(); err != nil {
+		return nil, err
+	}
 	r := &Run{
 		engine: e, campaign: c, template: template, settings: settings, never: never,
 		idle: make(chan struct{}, 1), finished: make(chan struct{}),
@@ -89,8 +95,20 @@ func (e *Engine) newRun(c *ledger.Campaign) (*Run, error) {
 	if rate := settings.MaxRate; rate.Count > 0 {
 		r.rate = throttle.NewPace(throttle.Rate{Count: rate.Count, Per: rate.Per})
 	}
+	if set.Len() > 0 {
+		r.signatures = newSignatures(set, template)
+	}
 	r.loaded = c.Totals().Created
 	return r, nil
+}
+
+// signaturesFor chooses the campaign's own signatures, or else those that the
+// configuration has for its sender.
+func signaturesFor(c *config.Config, own []signature.Setting, t *compose.Template) []signature.Setting {
+	if len(own) > 0 {
+		return own
+	}
+	return signature.For(c.DKIM, t.SenderDomain())
 }
 
 // complete fills what the campaign leaves to the configuration.

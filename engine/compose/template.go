@@ -48,6 +48,15 @@ func (t *Template) Segment(i int) []byte { return t.segments[i] }
 // Segments is how many fixed segments there are.
 func (t *Template) Segments() int { return len(t.segments) }
 
+// SenderDomain is the domain of the From address, in A-label form; empty where
+// it differs by recipient, or stands in a ready-made message.
+func (t *Template) SenderDomain() string {
+	if t.from == nil {
+		return ""
+	}
+	return t.from.domain
+}
+
 // headerOp writes one header field, or several fixed ones.
 type headerOp struct {
 	kind    headerKind

@@ -189,3 +189,64 @@ func BenchmarkSend(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkResume opens a campaign of ten million that was sent in part, as
+// after a kill, up to the first batch read. Takes -benchtime=1x.
+func BenchmarkResume(b *testing.B) {
+	if testing.Short() {
+		b.Skip("large")
+	}
+	dir := b.TempDir()
+	l, err := Open(dir, Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	c := benchLoad(b, l, "c", 10_000_000, 200_000)
+	if _, err := c.Resume(context.Background(), day, Retry); err != nil {
+		b.Fatal(err)
+	}
+	n := 0
+	c.Domains(func(d *Domain) bool {
+		var batch Batch
+		if err := d.ReadFresh(&batch, 16); err != nil {
+			b.Fatal(err)
+		}
+		done := make(chan error, 1)
+		if n++; n%100 == 0 {
+			l.Lease(&batch, func(_ *Batch, err error) { done <- err })
+			<-done
+		} else {
+			l.Lease(&batch, func(*Batch, error) {})
+			for _, r := range batch.Recipients[1:] {
+				l.Settle(&Settlement{Domain: d, Seq: r.Seq, State: Deferred, Due: day.Add(time.Duration(r.Seq) * time.Millisecond), Attempted: true, At: day, Code: 450, Text: "later"})
+			}
+		}
+		return n < 60_000
+	})
+	if err := l.Close(); err != nil {
+		b.Fatal(err)
+	}
+	resetPeak()
+	for b.Loop() {
+		if l, err = Open(dir, Options{}); err != nil {
+			b.Fatal(err)
+		}
+		if c, err = l.Campaign("c"); err != nil {
+			b.Fatal(err)
+		}
+		n, err := c.Resume(context.Background(), day, Retry)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(n), "uncertain")
+		var batch Batch
+		if err := c.domain("mail-domain-0.example").ReadFresh(&batch, 16); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(peak(), "peak-MiB")
+	if r, err := l.Verify(context.Background()); err != nil || !r.OK() {
+		b.Fatal(err, r.Problems)
+	}
+	l.Close()
+}

@@ -11,14 +11,6 @@ import (
 	"pgregory.net/rapid"
 )
 
-func rejectsOf(t *testing.T, c *Campaign) (list []Reject) {
-	t.Helper()
-	if err := c.Rejects(t.Context(), func(r *Reject) error { list = append(list, *r); return nil }); err != nil {
-		t.Fatal(err)
-	}
-	return list
-}
-
 func TestDuplicatesAreRejectedByTheirBytesAlone(t *testing.T) {
 	t.Parallel()
 	// Whatever the hash does, the same rows must be loaded. Eight values for
