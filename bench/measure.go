@@ -82,7 +82,7 @@ func (r *runner) run(ctx context.Context, s *Scenario, w *workplace, p *Program)
 		defer ns.Close()
 		command.DNS = ns.Addr()
 	}
-	receiver, err := r.startSink(ctx, s, w, dir)
+	receiver, err := r.startSink(s, w, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -166,6 +166,9 @@ func (r *runner) send(ctx context.Context, s *Scenario, dir string, words []stri
 	var out bytes.Buffer
 	c.Stdout, c.Stderr = &out, &out
 	err := c.Run()
+	if ctx.Err() != nil {
+		return nil, ctx.Err() // whatever it made of being stopped
+	}
 	if exit := new(exec.ExitError); errors.As(err, &exit) && s.LoadOnly && exit.ExitCode() == exitPending {
 		err = nil
 	}
@@ -186,20 +189,24 @@ type receiver struct {
 	ended bool
 }
 
-func (r *runner) startSink(ctx context.Context, s *Scenario, w *workplace, dir string) (*receiver, error) {
+func (r *runner) startSink(s *Scenario, w *workplace, dir string) (*receiver, error) {
 	listen := "127.0.0.1:0"
 	if s.Sites > 1 {
 		listen = "0.0.0.0:0" // all of 127.0.0.0/8; --local-only keeps others out
 	}
 	v := &receiver{stats: filepath.Join(dir, "sink.json")}
 	args := append(r.options.Sink[1:len(r.options.Sink):len(r.options.Sink)],
-		"--listen", listen, "--script", w.script, "--stats", v.stats, "--local-only", "--plain=false", "--loops", strconv.Itoa(r.options.SinkLoops))
+		"--listen", listen, "--script", w.script, "--stats", v.stats, "--local-only", "--plain=false", "--until-eof", "--loops", strconv.Itoa(r.options.SinkLoops))
 	v.cmd = exec.Command(r.options.Sink[0], args...)
 	v.cmd.Env = append(os.Environ(), r.options.SinkEnv...)
 	var stderr bytes.Buffer
 	v.cmd.Stderr = &stderr
 	stdout, err := v.cmd.StdoutPipe()
 	if err != nil {
+		return nil, err
+	}
+	// Never written to: it closes when this process ends, even by a kill.
+	if _, err := v.cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
 	if err := v.cmd.Start(); err != nil {
@@ -215,7 +222,7 @@ func (r *runner) startSink(ctx context.Context, s *Scenario, w *workplace, dir s
 		return nil, fmt.Errorf("sink: no address: %w: %s", err, lastLine(stderr.String()))
 	}
 	v.addr = l.Listening[0]
-	return v, ctx.Err()
+	return v, nil
 }
 
 // stop ends the process and reads what it counted.

@@ -25,6 +25,9 @@ type SinkOptions struct {
 	Stats     string
 	Loops     int
 	LocalOnly bool
+	// UntilEOF ends the sink when standard input does: with the process that
+	// holds its other end, however that one dies.
+	UntilEOF bool
 	// Plain prints for people; otherwise the first line of output is JSON.
 	Plain bool
 }
@@ -40,6 +43,7 @@ func (o *SinkOptions) Flags(set *flag.FlagSet) {
 	set.StringVar(&o.Stats, "stats", "", "write counts to this `file` at the end (default: standard output)")
 	set.IntVar(&o.Loops, "loops", 0, "event loops (default: one for each processor)")
 	set.BoolVar(&o.LocalOnly, "local-only", false, "close connections from other machines at once")
+	set.BoolVar(&o.UntilEOF, "until-eof", false, "end when standard input does")
 	set.BoolVar(&o.Plain, "plain", true, "print addresses for people; false: one line of JSON")
 }
 
@@ -79,6 +83,15 @@ func RunSink(ctx context.Context, o SinkOptions, out io.Writer) error {
 		fmt.Fprintf(out, "listening on %s\n", strings.Join(s.Addrs(), ", "))
 	} else {
 		json.NewEncoder(out).Encode(listening{s.Addrs()})
+	}
+	if o.UntilEOF {
+		var ended context.CancelFunc
+		ctx, ended = context.WithCancel(ctx)
+		defer ended()
+		go func() {
+			io.Copy(io.Discard, os.Stdin)
+			ended()
+		}()
 	}
 	<-ctx.Done()
 	err = s.Close()
