@@ -1,7 +1,8 @@
 package rsa8
 
 import (
-	"context"
+	"crypto/x509"
+	"encoding/base64"
 	"os"
 	"os/exec"
 	"strings"
@@ -28,46 +29,63 @@ func TestPath(t *testing.T) {
 	}
 }
 
+// child carries the key to the processes of the test below, in base64: making
+// one takes longer than all that they do with it.
+const child = "PENSTOCK_TEST_CHILD"
+
 // A process that the processor's flags, or the variable, keep from the lanes
 // signs all the same and never executes one of their instructions: this test
 // binary runs itself as such a process.
 func TestWithoutLanes(t *testing.T) {
 	t.Parallel()
-	if os.Getenv("PENSTOCK_TEST_CHILD") != "" {
-		if Current() != Generic {
-			t.Fatalf("path is %s", Current())
-		}
-		keys := []*Key{testKeys()[0], testKeys()[1], key3072()}
-		jobs := jobsFor(keys...)
-		for _, k := range keys {
-			if k.Path() != Generic || k.lanes != nil {
-				t.Error("a key is prepared for the lanes")
-			}
-		}
-		s := NewSigner()
-		if err := s.Sign(context.Background(), jobs); err != nil {
-			t.Fatal(err)
-		}
-		if s.eight != nil {
-			t.Error("the signer has lanes")
-		}
-		verifyAll(t, jobs)
-		b := mustBatcher(t, Options{})
-		jobs = jobsFor(keys...)
-		if err := b.Sign(t.Context(), jobs); err != nil {
-			t.Fatal(err)
-		}
-		verifyAll(t, jobs)
+	if text := os.Getenv(child); text != "" {
+		signWithoutLanes(t, text)
 		return
 	}
+	der := x509.MarshalPKCS1PrivateKey(testKeys()[0].private)
 	for _, setting := range []string{"GODEBUG=cpu.avx512ifma=off", "GODEBUG=cpu.avx512f=off", "GODEBUG=cpu.all=off", Variable + "=generic"} {
 		if !hasLanes && strings.HasPrefix(setting, "GODEBUG") {
 			continue
 		}
-		child := exec.Command(os.Args[0], "-test.run=^TestWithoutLanes$", "-test.count=1")
-		child.Env = append(os.Environ(), "PENSTOCK_TEST_CHILD=1", setting)
-		if out, err := child.CombinedOutput(); err != nil {
+		process := exec.Command(os.Args[0], "-test.run=^TestWithoutLanes$", "-test.count=1")
+		process.Env = append(os.Environ(), child+"="+base64.StdEncoding.EncodeToString(der), setting)
+		if out, err := process.CombinedOutput(); err != nil {
 			t.Errorf("%s: %v\n%s", setting, err, out)
 		}
 	}
+}
+
+func signWithoutLanes(t *testing.T, text string) {
+	if Current() != Generic {
+		t.Fatalf("path is %s", Current())
+	}
+	der, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.ParsePKCS1PrivateKey(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := NewKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if key.Path() != Generic || key.lanes != nil {
+		t.Error("the key is prepared for the lanes")
+	}
+	jobs := jobsFor(key, key, key)
+	s := NewSigner()
+	if err := s.Sign(t.Context(), jobs); err != nil {
+		t.Fatal(err)
+	}
+	if s.eight != nil {
+		t.Error("the signer has lanes")
+	}
+	verifyAll(t, jobs)
+	jobs = jobsFor(key, key)
+	if err := mustBatcher(t, Options{}).Sign(t.Context(), jobs); err != nil {
+		t.Fatal(err)
+	}
+	verifyAll(t, jobs)
 }
