@@ -32,6 +32,8 @@ type Run struct {
 	finished chan struct{} // closed when every recipient has a final outcome
 	finish   sync.Once
 
+	turned turned
+
 	// streaks: some breaker holds settlements back.
 	streaks atomic.Bool
 

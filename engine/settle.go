@@ -50,7 +50,9 @@ func (e *Engine) settle(via *pool.Connection, env *envelope, out *smtp.Outcome, 
 		e.notAttempted(env, &s, out)
 		return
 	case smtp.Refused:
-		v := bounce.Judge(bounce.FactsOf(site.name, out))
+		facts := bounce.FactsOf(site.name, out)
+		facts.Fresh = !via.Answered()
+		v := bounce.Judge(facts)
 		site.refused(via, now, &v, out)
 		switch v.Action {
 		case bounce.Requeue:
@@ -99,6 +101,12 @@ func (e *Engine) notAttempted(env *envelope, s *ledger.Settlement, out *smtp.Out
 	case errors.Is(out.Err, smtp.ErrNeedsEightBit):
 		env.flow.lane.composeSevenBit()
 		e.handBack(env)
+	case out.Command != smtp.CommandUnset && env.flow.run.turnedAway(env):
+		// The connection ended on it time and again: perhaps it is this message
+		// that the server cannot stand. So it is an attempt, and comes later.
+		s.Text = out.Err.Error()
+		e.deferred(env, s, 0, s.At)
+		e.record(s)
 	default:
 		e.handBack(env)
 	}

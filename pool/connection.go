@@ -88,6 +88,10 @@ func (c *Connection) Opened() time.Time { return c.opened }
 // Gear is the gear it drives in now.
 func (c *Connection) Gear() smtp.Gear { return smtp.Gear(c.gear.Load()) }
 
+// Answered reports whether a message got an answer on it, other than a 421.
+// Event loop only.
+func (c *Connection) Answered() bool { return c.answered }
+
 // Lane is the lane that it serves.
 func (c *Connection) Lane() *Lane { return c.lane }
 
