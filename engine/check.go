@@ -4,22 +4,36 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 
 	"github.com/penstock-mail/penstock/engine/campaign"
 	"github.com/penstock-mail/penstock/engine/compose"
+	"github.com/penstock-mail/penstock/engine/config"
 	"github.com/penstock-mail/penstock/engine/problem"
+	"github.com/penstock-mail/penstock/engine/signature"
 )
 
-// CheckTemplate finds what is wrong with a campaign's templates: it compiles
-// them against the columns of its recipient files. What comes from standard
-// input is not known before it is read, so its columns are not checked.
-func CheckTemplate(c *campaign.Campaign) problem.List {
-	var columns []string
-	for _, f := range c.Recipients {
-		if !f.Regular {
-			_, problems := compose.Compile(&c.Content, compose.Options{Campaign: c.ID})
-			return problems
-		}
+// Check finds what is wrong with a campaign beyond what its file says: its
+// templates are compiled against the columns of its recipients, its keys are
+// loaded, its suppression lists read. What comes from standard input is not
+// known before it is read, so its columns are not checked.
+func Check(cfg *config.Config, c *campaign.Campaign) problem.List {
+	columns, problems := knownColumns(c)
+	template, found := compose.Compile(&c.Content, compose.Options{Campaign: c.ID, Columns: columns})
+	problems = append(problems, found...)
+	if template != nil {
+		_, found = signature.Set(signaturesFor(cfg, c.Settings.DKIM, template))
+		problems = append(problems, found...)
+	}
+	_, found = campaign.ReadSuppression(slices.Concat(cfg.Suppress, c.Settings.Suppress)...)
+	return append(problems, found...)
+}
+
+// knownColumns are the recipients' columns; nil where they are not known before
+// all rows are read: standard input, and JSON lines, which have no header.
+func knownColumns(c *campaign.Campaign) ([]string, problem.List) {
+	if slices.ContainsFunc(c.Recipients, func(f campaign.File) bool { return !f.Regular }) {
+		return nil, nil
 	}
 	rows, err := campaign.Open(c, nil)
 	var problems problem.List
@@ -27,17 +41,13 @@ func CheckTemplate(c *campaign.Campaign) problem.List {
 		if !errors.As(err, &problems) {
 			problems.Add(c.Path, 0, 0, "recipients", "%v", err)
 		}
-		_, found := compose.Compile(&c.Content, compose.Options{Campaign: c.ID})
-		return append(problems, found...)
+		return nil, problems
 	}
 	defer rows.Close()
-	problems = append(problems, rows.Warnings()...)
-	if columns = rows.Columns(); rows.Grows() {
-		// JSON lines have no header: their columns are known once all are read.
-		columns = nil
+	if rows.Grows() {
+		return nil, rows.Warnings()
 	}
-	_, found := compose.Compile(&c.Content, compose.Options{Campaign: c.ID, Columns: columns})
-	return append(problems, found...)
+	return rows.Columns(), rows.Warnings()
 }
 
 // RowReport is what Check found in the recipient files.

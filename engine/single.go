@@ -2,16 +2,13 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/netip"
 	"sync"
 	"time"
 
 	"github.com/penstock-mail/penstock/engine/address"
-	"github.com/penstock-mail/penstock/engine/campaign"
 	"github.com/penstock-mail/penstock/engine/compose"
 	"github.com/penstock-mail/penstock/engine/config"
 	"github.com/penstock-mail/penstock/mx"
@@ -19,47 +16,6 @@ import (
 	"github.com/penstock-mail/penstock/pool/smtp"
 	"github.com/penstock-mail/penstock/throttle"
 )
-
-// Render composes the message of one row, as its recipient would get it; to is
-// whom it is for instead, empty for the row's own address. The keys of VERP
-// token and Message-ID are throw-away ones.
-func Render(c *campaign.Campaign, stdin io.Reader, row uint64, to string) (*compose.Message, error) {
-	rows, err := campaign.Open(c, stdin)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for {
-		r, reject, err := rows.Next()
-		switch {
-		case errors.Is(err, io.EOF):
-			return nil, fmt.Errorf("there is no row %d: the recipients have %d", row, rows.Rows())
-		case err != nil:
-			return nil, err
-		case reject != nil && uint64(reject.Seq) == row:
-			return nil, fmt.Errorf("row %d (%s:%d) would not be loaded: %s %s", row, reject.File, reject.Line, reject.Address, reject.Detail)
-		case reject != nil || uint64(r.Seq) != row:
-			continue
-		}
-		template, problems := compose.Compile(&c.Content, compose.Options{Campaign: c.ID, Columns: rows.Columns(), Secret: make([]byte, 32)})
-		if err := problems.Err(); err != nil {
-			return nil, err
-		}
-		m := new(compose.Message)
-		whom := compose.Recipient{Seq: r.Seq, Local: r.Local, Domain: r.Domain, Fields: r.Fields, Date: time.Now()}
-		if to != "" {
-			local, domain, err := address.Parse(to)
-			if err != nil {
-				return nil, fmt.Errorf("address %q %w", to, err)
-			}
-			whom.Local, whom.Domain = []byte(local), []byte(domain)
-		}
-		if err := template.NewComposer().Compose(m, &whom, compose.Caps{EightBitMIME: true, SMTPUTF8: true}); err != nil {
-			return nil, fmt.Errorf("row %d (%s:%d): %w", row, r.File, r.Line, err)
-		}
-		return m, nil
-	}
-}
 
 // TestResult is what became of a message sent by SendOne.
 type TestResult struct {

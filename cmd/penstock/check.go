@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"slices"
@@ -21,24 +22,26 @@ func newCheck(f *flags) *cobra.Command {
 		Long: `Check a campaign file, its templates, and every row of its recipients: each
 message is composed, none is sent. Mistakes are named by file and line, all at
 once. Without a campaign file only the configuration is checked.`,
-		Args: cobra.MaximumNArgs(1),
+		Args: takes("[CAMPAIGN.yaml]"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			cfg, err := f.loadToSend()
-			if err != nil {
-				return err
+			if len(args) > 0 {
+				return f.checkCampaign(cmd, args[0], effective)
 			}
-			if effective {
-				if err := printEffective(cmd, cfg); err != nil {
-					return err
-				}
+			cfg, problems := f.read()
+			_, lists := campaign.ReadSuppression(cfg.Suppress...)
+			if problems = append(problems, lists...); problems.Err() != nil {
+				return problems.Err()
 			}
-			if len(args) == 0 {
-				if !effective && !f.quiet {
-					fmt.Fprintln(cmd.OutOrStdout(), "the configuration is right")
-				}
-				return nil
+			printProblems(os.Stderr, problems)
+			switch {
+			case effective:
+				return printEffective(cmd, cfg)
+			case cfg.File == "":
+				fmt.Fprintln(cmd.OutOrStdout(), "there is no configuration file: every setting has its default (--effective shows them)")
+			case !f.quiet:
+				fmt.Fprintf(cmd.OutOrStdout(), "%s is right\n", cfg.File)
 			}
-			return f.checkCampaign(cmd, cfg, args[0])
+			return nil
 		},
 	}
 	c.Flags().BoolVar(&effective, "effective", false, "print every setting in force, and where it comes from")
@@ -46,41 +49,45 @@ once. Without a campaign file only the configuration is checked.`,
 	return c
 }
 
-func (f *flags) checkCampaign(cmd *cobra.Command, cfg *config.Config, path string) error {
-	c, problems := campaign.Read(path)
-	if problems.Err() == nil {
-		problems = append(problems, engine.CheckTemplate(c)...)
-		_, lists := campaign.ReadSuppression(slices.Concat(cfg.Suppress, c.Settings.Suppress)...)
-		problems = append(problems, lists...)
-	}
-	if err := problems.Err(); err != nil {
-		return err
-	}
-	printProblems(os.Stderr, problems)
-	r, err := engine.CheckRows(cmd.Context(), c, os.Stdin)
+func (f *flags) checkCampaign(cmd *cobra.Command, path string, effective bool) error {
+	p, err := f.prepare(path)
 	if err != nil {
 		return err
 	}
-	for _, p := range r.Examples {
-		fmt.Fprintln(os.Stderr, p.Error())
+	if effective {
+		if err := printEffective(cmd, p.config); err != nil {
+			return err
+		}
+	}
+	r, err := engine.CheckRows(cmd.Context(), p.campaign, os.Stdin)
+	if err != nil {
+		return err
 	}
 	if f.quiet {
 		return nil
 	}
-	out := cmd.OutOrStdout()
+	printProblems(os.Stderr, append(p.warnings, r.Examples...))
+	return printChecked(cmd.OutOrStdout(), p.campaign.ID, r)
+}
+
+func printChecked(w io.Writer, id string, r *engine.RowReport) error {
 	var rejected uint64
 	for _, n := range r.Rejects {
 		rejected += n
 	}
-	fmt.Fprintf(out, "campaign %s: %s rows, %s would be loaded, %s rejected; duplicates are found while loading\n",
-		c.ID, count(r.Rows), count(r.Rows-rejected), count(rejected))
+	fmt.Fprintf(w, "campaign %s: %s, of which %s would be loaded\n", id, numbered(r.Rows, "row"), count(r.Rows-rejected))
+	t := newTable(w).align("lrl")
 	for _, reason := range slices.Sorted(maps.Keys(r.Rejects)) {
-		fmt.Fprintf(out, "  %s: %s\n", reason, count(r.Rejects[reason]))
+		t.row("  "+string(reason), count(r.Rejects[reason]), "not loaded")
 	}
 	if r.Uncomposed > 0 {
-		fmt.Fprintf(out, "  %s recipients would bounce since their message cannot be composed\n", count(r.Uncomposed))
+		t.row("  uncomposed", count(r.Uncomposed), "would bounce: their message cannot be made")
 	}
-	return nil
+	if err := t.flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(w, "Duplicates are found while loading.")
+	return err
 }
 
 func printEffective(cmd *cobra.Command, cfg *config.Config) error {

@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/penstock-mail/penstock/engine"
-	"github.com/penstock-mail/penstock/engine/campaign"
 )
 
 func newRender(f *flags) *cobra.Command {
@@ -18,21 +17,23 @@ func newRender(f *flags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "render CAMPAIGN.yaml",
 		Short: "Show the message as it would go out to one row's recipient",
-		Long: `Compose one recipient's message and write it as an .eml file. Its VERP token and
+		Long: `Compose and sign one recipient's message and write it as an .eml file. Its VERP token and
 Message-ID are made with a throw-away key; those of the campaign are made with
 the data directory's.`,
-		Args: cobra.ExactArgs(1),
+		Args: takes("CAMPAIGN.yaml"),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			c, problems := campaign.Read(args[0])
-			if problems.Err() == nil {
-				problems = append(problems, engine.CheckTemplate(c)...)
-			}
-			if err := problems.Err(); err != nil {
-				return err
-			}
-			m, err := engine.Render(c, os.Stdin, row, "")
+			cfg, err := f.load()
 			if err != nil {
 				return err
+			}
+			p, err := f.prepare(args[0])
+			if err != nil {
+				return err
+			}
+			printProblems(os.Stderr, p.warnings)
+			m, err := engine.Render(cmd.Context(), p.config, p.campaign, os.Stdin, row, "")
+			if err != nil {
+				return &exit{exitMistakes, err}
 			}
 			var out io.Writer = cmd.OutOrStdout()
 			if output != "" {
@@ -49,7 +50,9 @@ the data directory's.`,
 			return nil
 		},
 	}
+	f.add(c, "config")
 	c.Flags().Uint64Var(&row, "row", 1, "the `number` of the row, from 1, over all recipient files")
 	c.Flags().StringVarP(&output, "output", "o", "", "write to this `file` instead of standard output")
+	f.add(c, "config")
 	return c
 }

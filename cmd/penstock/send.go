@@ -47,7 +47,7 @@ Exit codes:
 		Example: `  penstock send campaign.yaml
   penstock send campaign.yaml --for 2h
   penstock send campaign.yaml --test me@example.com --row 7`,
-		Args: cobra.ExactArgs(1),
+		Args: takes("CAMPAIGN.yaml"),
 		RunE: func(cmd *cobra.Command, args []string) error { return s.run(cmd, args[0]) },
 	}
 	f.add(c, "config", "data", "dns", "format", "quiet", "log-level")
@@ -64,17 +64,13 @@ func (s *sending) run(cmd *cobra.Command, path string) (err error) {
 	if err := s.formatIs("table", "json"); err != nil {
 		return err
 	}
-	cfg, err := s.loadToSend()
+	p, err := s.prepare(path)
 	if err != nil {
 		return err
 	}
-	c, problems := campaign.Read(path)
-	problems = append(problems, engine.CheckTemplate(c)...)
-	if err := problems.Err(); err != nil {
-		return err
-	}
+	cfg, c := p.config, p.campaign
 	if !s.quiet {
-		printProblems(os.Stderr, problems)
+		printProblems(os.Stderr, p.warnings)
 	}
 	log, closeLog, err := newLog(cfg.Log, os.Stderr)
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 // sendTest sends one message to one address, records nothing, and says what
 // became of it.
 func (s *sending) sendTest(cmd *cobra.Command, cfg *config.Config, c *campaign.Campaign, log *slog.Logger) error {
-	m, err := engine.Render(c, os.Stdin, s.row, s.test)
+	m, err := engine.Render(cmd.Context(), cfg, c, os.Stdin, s.row, s.test)
 	if err != nil {
 		return &exit{exitMistakes, err}
 	}
