@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"strconv"
 
 	"github.com/penstock-mail/penstock/engine/campaign"
 	"github.com/penstock-mail/penstock/engine/compose"
@@ -94,7 +95,11 @@ func CheckRows(ctx context.Context, c *campaign.Campaign, stdin io.Reader) (*Row
 			return nil, ctx.Err()
 		case reject != nil:
 			report.Rejects[reject.Reason]++
-			example(reject.File, reject.Line, string(reject.Reason), "%s %s", reject.Address, reject.Detail)
+			whose := ""
+			if reject.Address != "" {
+				whose = strconv.Quote(reject.Address) + " "
+			}
+			example(reject.File, reject.Line, string(reject.Reason), "%s%s", whose, reject.Detail)
 			continue
 		}
 		if n := len(rows.Columns()); n != columns {

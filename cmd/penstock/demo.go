@@ -45,7 +45,7 @@ stopped half-way, continued, reported and proved. Nothing leaves the machine.
 
 Each step is a command that is shown as you would type it. What it makes stays
 in the demo's directory, for you to look around in.`,
-		Args: cobra.NoArgs,
+		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			d.ctx = cmd.Context()
 			return d.run()
@@ -80,8 +80,8 @@ func (d *demonstration) run() (err error) {
 	if _, err := d.shell("check", d.path("campaign.yaml"), "--config", d.path("penstock.yaml")); err != nil {
 		return err
 	}
-	d.step("Send it, and pull the plug half-way")
-	d.say("SIGTERM comes after %s. What is on the wire is finished, the rest is kept.\n", span(d.stopAt))
+	d.step("Send it, and stop it on the way")
+	d.say("It gets a SIGTERM after %s: what is on the wire is finished, the rest is kept.\n", span(d.stopAt))
 	send := []string{"send", d.path("campaign.yaml"), "--config", d.path("penstock.yaml")}
 	code, err := d.interrupted(append(send, ">", d.path("stopped.txt"))...)
 	if err != nil {

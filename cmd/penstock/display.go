@@ -173,6 +173,7 @@ func live(out *os.File, e *engine.Engine) *display {
 			b.Abort(false) // whatever it shows stays
 		}
 		progress.Wait()
+		fmt.Fprintln(out) // what comes next stands apart
 	}()
 	return &display{stop: func() { close(stop); <-done }}
 }

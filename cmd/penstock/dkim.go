@@ -20,7 +20,7 @@ func newDKIM(f *flags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "dkim",
 		Short: "Make DKIM keys and check signatures",
-		Args:  cobra.NoArgs,
+		Args:  commands,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	c.AddCommand(newKeygen(), newVerifyMessage(f))
@@ -40,10 +40,12 @@ bits, and Penstock signs with it fastest; --ed25519 is shorter, and not yet take
 by all: use it beside an RSA key.`,
 		Example: `  penstock dkim keygen --domain example.com --selector s2026
   penstock dkim keygen --domain example.com --selector ed2026 --ed25519`,
-		Args: cobra.NoArgs,
+		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			kind, known := map[int]dkim.Kind{2048: dkim.RSA2048, 3072: dkim.RSA3072, 4096: dkim.RSA4096}[bits]
 			switch {
+			case domain == "" || selector == "":
+				return mistake("--domain and --selector are needed; see: %s --help", cmd.CommandPath())
 			case ed25519 && cmd.Flags().Changed("bits"):
 				return mistake("--bits is for RSA: an Ed25519 key has one size")
 			case ed25519:
@@ -72,7 +74,6 @@ by all: use it beside an RSA key.`,
 	c.Flags().BoolVar(&ed25519, "ed25519", false, "an Ed25519 key instead of an RSA one")
 	c.Flags().IntVar(&bits, "bits", dkim.MinRSABits, "size of the RSA key: 2048, 3072 or 4096")
 	c.Flags().StringVarP(&output, "output", "o", "", "the `file` to make (default SELECTOR.DOMAIN.pem)")
-	required(c, "domain", "selector")
 	return c
 }
 
@@ -97,7 +98,7 @@ is taken from a file instead, so that a key can be tried before it is published.
 
 Exit codes: 0 all signatures are valid, 1 one is not or there is none.`,
 		Example: `  penstock render campaign.yaml | penstock dkim verify -`,
-		Args:    cobra.ExactArgs(1),
+		Args:    takes("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			lookup, err := f.txt(cmd.Context(), record)
 			if err != nil {

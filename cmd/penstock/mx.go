@@ -15,7 +15,7 @@ func newMX(f *flags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "mx DOMAIN...",
 		Short: "Show how domains resolve: hosts, preferences, addresses, site name",
-		Args:  cobra.MinimumNArgs(1),
+		Args:  takes("DOMAIN..."),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, err := f.load()
 			if err != nil {

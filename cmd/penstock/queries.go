@@ -33,7 +33,7 @@ func newReport(f *flags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "report ID",
 		Short: "Show a campaign's report, at any time, also while it is being sent",
-		Args:  cobra.ExactArgs(1),
+		Args:  takes("ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := f.formatIs("table", "json"); err != nil {
 				return err
@@ -55,7 +55,7 @@ func newRecipient(f *flags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "recipient ID ADDRESS",
 		Short: "Show what became of one address: every attempt, host, reply and time",
-		Args:  cobra.ExactArgs(2),
+		Args:  takes("ID", "ADDRESS"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := f.formatIs("table", "json"); err != nil {
 				return err
@@ -81,7 +81,7 @@ func newExport(f *flags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "export ID",
 		Short: "Write recipients with their state, last code and reply, as CSV or JSON lines",
-		Args:  cobra.ExactArgs(1),
+		Args:  takes("ID"),
 		Example: `  penstock export spring-2026 --state bounced,deferred > bounced.csv
   penstock export spring-2026 --format json | jq -r .recipient.address`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -103,7 +103,7 @@ func newExport(f *flags) *cobra.Command {
 				}
 				defer stream.Close()
 				return writeStream(cmd.OutOrStdout(), f.format, stream, (*pb.ExportResponse).GetRecipients,
-					[]string{"seq", "address", "state", "due", "attempts", "time", "host", "code", "enhanced_code", "reply"}, exportCells)
+					[]string{"row", "address", "state", "due", "attempts", "time", "host", "code", "enhanced_code", "reply"}, exportCells)
 			})
 		},
 	}
@@ -138,7 +138,7 @@ func newRejects(f *flags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "rejects ID",
 		Short: "List the rows that were not loaded, with file, line and reason",
-		Args:  cobra.ExactArgs(1),
+		Args:  takes("ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := f.formatIs("table", "csv", "json"); err != nil {
 				return err
@@ -150,7 +150,7 @@ func newRejects(f *flags) *cobra.Command {
 				}
 				defer stream.Close()
 				return writeStream(cmd.OutOrStdout(), f.format, stream, (*pb.ListRejectsResponse).GetRejects,
-					[]string{"seq", "file", "line", "reason", "detail", "address"}, func(r *pb.Reject) []string {
+					[]string{">row", "file", ">line", "reason", "detail", "address"}, func(r *pb.Reject) []string {
 						return []string{strconv.FormatUint(uint64(r.Seq), 10), r.File, strconv.FormatUint(uint64(r.Line), 10), r.Reason, r.Detail, r.Address}
 					})
 			})
@@ -184,10 +184,18 @@ func writeStream[R, T any, PT interface {
 			return err
 		}
 	case "csv":
-		row, done := csvTable(w, columns...)
+		names := make([]string, len(columns))
+		for i, c := range columns {
+			names[i] = strings.TrimPrefix(c, ">")
+		}
+		row, done := csvTable(w, names...)
 		write, flush = func(r PT) error { return row(cells(r)...) }, done
 	default:
-		t := newTable(w, columns...)
+		names := make([]string, len(columns))
+		for i, c := range columns {
+			names[i] = strings.ToUpper(c)
+		}
+		t := newTable(w, names...)
 		write, flush = func(r PT) error { t.row(cells(r)...); return nil }, t.flush
 	}
 	for stream.Receive() {
@@ -207,7 +215,7 @@ func newVerify(f *flags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "verify",
 		Short: "Prove that the ledger adds up: every recipient in exactly one state, every index consistent",
-		Args:  cobra.NoArgs,
+		Args:  takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return f.ask(func(c *control.Client) error {
 				r, err := c.Verify(cmd.Context(), &pb.VerifyRequest{})
@@ -220,8 +228,8 @@ func newVerify(f *flags) *cobra.Command {
 				if n := len(r.Faults); n > 0 {
 					return fmt.Errorf("the ledger does not add up: %d faults", n)
 				}
-				fmt.Fprintf(cmd.OutOrStdout(), "verified: %s campaigns, %s recipients, %s history records; all adds up\n",
-					count(r.Campaigns), count(r.Recipients), count(r.Attempts))
+				fmt.Fprintf(cmd.OutOrStdout(), "verified: %s, %s, %s; all adds up\n",
+					numbered(r.Campaigns, "campaign"), numbered(r.Recipients, "recipient"), numbered(r.Attempts, "history record"))
 				return nil
 			})
 		},
@@ -234,7 +242,7 @@ func newBackup(f *flags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "backup DIR",
 		Short: "Write a consistent copy of the data directory, also while sending",
-		Args:  cobra.ExactArgs(1),
+		Args:  takes("DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dir, err := filepath.Abs(args[0])
 			if err != nil {
@@ -257,7 +265,7 @@ func newErase(f *flags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "erase ADDRESS",
 		Short: "Remove an address and its merge data everywhere; the counts stay",
-		Args:  cobra.ExactArgs(1),
+		Args:  takes("ADDRESS"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			local, domain, err := address.Parse(args[0])
 			if err != nil {
@@ -278,7 +286,7 @@ func newErase(f *flags) *cobra.Command {
 			if n == 0 {
 				return fmt.Errorf("%s is in no campaign", args[0])
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "erased %s: %s recipients or rejected rows; the counts stay\n", args[0], count(n))
+			fmt.Fprintf(cmd.OutOrStdout(), "erased %s from %s; the counts stay\n", args[0], numbered(n, "place"))
 			return nil
 		},
 	}
@@ -309,21 +317,45 @@ func printRecipient(w io.Writer, r *pb.GetRecipientResponse) error {
 	}
 	fmt.Fprintln(w)
 	if len(r.Attempts) == 0 {
-		fmt.Fprintln(w, "no attempt was made yet")
-		return nil
+		fmt.Fprintln(w, "nothing happened to it yet")
 	}
-	fmt.Fprintln(w)
-	t := newTable(w, ">#", "TIME", "STATE", "HOST", "ADDRESS", "SOURCE", "TLS", ">TOOK", "STEP", "REPLY")
 	for _, a := range r.Attempts {
-		number, reply := strconv.FormatUint(uint64(a.Number), 10), a.Text
-		if a.Number == 0 {
-			number = "-"
+		fmt.Fprintf(w, "\n%s  %s  %s\n", ordinal(a), moment(a.Time.AsTime()), a.State)
+		for _, detail := range details(a) {
+			fmt.Fprintf(w, "    %s\n", detail)
 		}
-		reply = replyLine(int(a.Code), a.EnhancedCode, reply)
-		if a.Anomaly != "" {
-			reply += " (" + a.Anomaly + ")"
-		}
-		t.row(number, moment(a.Time.AsTime()), a.State, a.Host, a.Address, a.Source, a.Tls, span(a.Took.AsDuration()), a.Command, reply)
 	}
-	return t.flush()
+	return nil
+}
+
+// ordinal numbers tries; what happened without one has a dash.
+func ordinal(a *pb.Attempt) string {
+	if a.Number == 0 {
+		return " -"
+	}
+	return fmt.Sprintf("%2d", a.Number)
+}
+
+// details are what is known of an attempt: where and how, then the answer.
+func details(a *pb.Attempt) (lines []string) {
+	if a.Host != "" {
+		where := fmt.Sprintf("%s [%s] from %s, ", a.Host, a.Address, a.Source)
+		if a.Tls == "" {
+			where += "in plain"
+		} else {
+			where += a.Tls
+		}
+		lines = append(lines, where+", answered after "+span(a.Took.AsDuration()))
+	}
+	reply := replyLine(int(a.Code), a.EnhancedCode, oneLine.Replace(a.Text))
+	if a.Command != "" {
+		reply = strings.TrimSuffix(a.Command+": "+reply, ": ")
+	}
+	if reply != "" {
+		lines = append(lines, reply)
+	}
+	if a.Anomaly != "" {
+		lines = append(lines, "anomaly: "+a.Anomaly)
+	}
+	return lines
 }

@@ -17,15 +17,11 @@ func newRender(f *flags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "render CAMPAIGN.yaml",
 		Short: "Show the message as it would go out to one row's recipient",
-		Long: `Compose and sign one recipient's message and write it as an .eml file. Its VERP token and
-Message-ID are made with a throw-away key; those of the campaign are made with
-the data directory's.`,
+		Long: `Compose and sign one recipient's message and write it as an .eml file. Its VERP
+token and Message-ID are made with a throw-away key; those of the campaign are
+made with the data directory's.`,
 		Args: takes("CAMPAIGN.yaml"),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			cfg, err := f.load()
-			if err != nil {
-				return err
-			}
 			p, err := f.prepare(args[0])
 			if err != nil {
 				return err
@@ -50,7 +46,6 @@ the data directory's.`,
 			return nil
 		},
 	}
-	f.add(c, "config")
 	c.Flags().Uint64Var(&row, "row", 1, "the `number` of the row, from 1, over all recipient files")
 	c.Flags().StringVarP(&output, "output", "o", "", "write to this `file` instead of standard output")
 	f.add(c, "config")

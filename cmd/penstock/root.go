@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -40,10 +41,11 @@ what became of every single recipient.
   penstock check campaign.yaml    find everything that is wrong, before sending
   penstock send campaign.yaml     load, send, report; run it again to continue
   penstock report ID              the report, at any time`,
+		Version:       version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		// A bare "penstock" shows the help; an unknown command is a mistake.
-		Args: cobra.NoArgs,
+		Args: commands,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
@@ -65,34 +67,15 @@ what became of every single recipient.
 	group("asking", newReport(f), newRecipient(f), newExport(f), newRejects(f))
 	group("keeping", newVerify(f), newBackup(f), newErase(f))
 	group("trying", newMX(f), newDKIM(f), newSink(), newBench(), newDemo())
-	for _, c := range root.Commands() {
-		usageAsMistake(c)
-	}
 	return root
 }
 
-// usageAsMistake gives wrong arguments the exit code of mistakes.
-func usageAsMistake(c *cobra.Command) {
-	if check := c.Args; check != nil {
-		c.Args = func(cmd *cobra.Command, args []string) error {
-			if err := check(cmd, args); err != nil {
-				return mistake("%w; see: %s --help", err, cmd.CommandPath())
-			}
-			return nil
-		}
+// version is the module's, as the Go command recorded it.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		return info.Main.Version
 	}
-	for _, sub := range c.Commands() {
-		usageAsMistake(sub)
-	}
-}
-
-// required makes flags ones that must be given.
-func required(c *cobra.Command, names ...string) {
-	for _, name := range names {
-		if err := c.MarkFlagRequired(name); err != nil {
-			panic(err) // the flag is not defined: a mistake in this program
-		}
-	}
+	return "unknown"
 }
 
 // add puts the named shared flags on a command.
@@ -116,35 +99,21 @@ func (f *flags) add(c *cobra.Command, names ...string) {
 	}
 }
 
-// loadToSend is load for commands that send or prepare to: they say what is odd
-// about the configuration.
-func (f *flags) loadToSend() (*config.Config, error) {
-	c, problems, err := f.read()
-	if err == nil && !f.quiet {
-		printProblems(os.Stderr, problems)
-	}
-	return c, err
-}
-
 // load reads the configuration and puts the flags over it; mistakes are the
 // error.
 func (f *flags) load() (*config.Config, error) {
-	c, _, err := f.read()
-	return c, err
+	c, problems := f.read()
+	return c, problems.Err()
 }
 
-func (f *flags) read() (*config.Config, problem.List, error) {
+func (f *flags) read() (*config.Config, problem.List) {
 	path := f.config
 	if path == "" {
 		if _, err := os.Stat("penstock.yaml"); err == nil {
 			path = "penstock.yaml"
 		}
 	}
-	c, problems := config.Load(path, f.overrides()...)
-	if err := problems.Err(); err != nil {
-		return nil, nil, err
-	}
-	return c, problems, nil
+	return config.Load(path, f.overrides()...)
 }
 
 func (f *flags) overrides() []config.Flag {

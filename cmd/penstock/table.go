@@ -136,6 +136,14 @@ func count[T ~uint64 | ~int | ~uint32 | ~int64](n T) string {
 	return s
 }
 
+// numbered writes a count of something: 1 row, 2 rows.
+func numbered[T ~uint64 | ~int | ~uint32 | ~int64](n T, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return count(n) + " " + noun
+}
+
 // moment writes a time as people read it, in local time; empty when zero.
 func moment(t time.Time) string {
 	if t.IsZero() {

@@ -16,7 +16,7 @@ func newSink() *cobra.Command {
 		Long: `Run a receiving SMTP server that takes mail and drops it, counts and records what
 arrived, and misbehaves as a script tells it to (bench/README.md has the
 reference). It never forwards anything.`,
-		Args: cobra.NoArgs,
+		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return bench.RunSink(cmd.Context(), o, cmd.OutOrStdout())
 		},
