@@ -72,6 +72,9 @@ func TestPiecesGiveTheHashOfTheWhole(t *testing.T) {
 		}
 		want := sha256.Sum256([]byte(canonical))
 
+		if got := string(AppendBody(nil, []byte(whole+"\r\n"))); got != canonical {
+			t.Fatalf("%q is not the same with a line break at its end", whole)
+		}
 		b := NewBodyHash()
 		feed := func(from, to int) {
 			for i := from; i < to; i++ {

@@ -37,5 +37,7 @@
 //
 // Simple canonicalisation, l=, i= and z= are not offered. A line break is CRLF
 // and nothing else: a bare CR or LF is treated as text, so the composer must
-// not let one through (RFC 6376 5.3).
+// not let one through (RFC 6376 5.3). Verifiers disagree about white space at the
+// very end of a body without a last line break; DATA adds one there, and with
+// BDAT the composer must.
 package dkim

@@ -50,7 +50,7 @@
 //
 //   - An accumulator element gets, in multiply, at most 20*2 halves of a*b and
 //     20*2 of q*m, each below 2^52, and carries below 2^12: below 2^59. In square
-//     a column gets at most 2*20 doubled halves and one more, then 20*2 of q*m:
+//     a column gets at most 20 halves, doubled, and one more, then 20*2 of q*m:
 //     below 2^59. In multiplyWide 40*4 halves: below 2^60. Nothing reaches 2^64.
 //   - multiply(a, b) < a*b/R + p, since q's digits make at most R-1 times p. It
 //     is not reduced further. Let every operand be below 2^1027 in one factor

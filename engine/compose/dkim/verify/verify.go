@@ -30,7 +30,11 @@ func (r Result) Temporary() bool { return r.Err != nil && dkim.IsTempFail(r.Err)
 // breaks), in the order they stand. A message without any gives none. The error
 // concerns the message, not its signatures.
 func Message(r io.Reader, lookup Lookup) ([]Result, error) {
-	list, err := dkim.VerifyWithOptions(r, &dkim.VerifyOptions{LookupTXT: lookup})
+	source := &source{reader: r}
+	list, err := dkim.VerifyWithOptions(source, &dkim.VerifyOptions{LookupTXT: lookup})
+	if source.err != nil {
+		return nil, fmt.Errorf("dkim verify: %w", source.err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("dkim verify: %w", err)
 	}
@@ -39,4 +43,18 @@ func Message(r io.Reader, lookup Lookup) ([]Result, error) {
 		results[i] = Result{Domain: v.Domain, Fields: v.HeaderKeys, Err: v.Err}
 	}
 	return results, nil
+}
+
+// source keeps a read error, which the verifier would report as text only.
+type source struct {
+	reader io.Reader
+	err    error
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	n, err := s.reader.Read(p)
+	if err != nil && err != io.EOF {
+		s.err = err
+	}
+	return n, err
 }
