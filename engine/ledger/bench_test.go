@@ -217,7 +217,7 @@ func BenchmarkResume(b *testing.B) {
 			<-done
 		} else {
 			l.Lease(&batch, func(*Batch, error) {})
-			for _, r := range batch.Recipients[1:] {
+			for _, r := range batch.Recipients {
 				l.Settle(&Settlement{Domain: d, Seq: r.Seq, State: Deferred, Due: day.Add(time.Duration(r.Seq) * time.Millisecond), Attempted: true, At: day, Code: 450, Text: "later"})
 			}
 		}

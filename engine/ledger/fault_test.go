@@ -70,7 +70,7 @@ func (r *faultyRun) run(disk vfs.FS) error {
 	if _, err := c.Resume(context.Background(), day, Retry); err != nil {
 		return err
 	}
-	return c.Domains2(func(d *Domain) error {
+	return eachOf(c, func(d *Domain) error {
 		for d.Fresh() > 0 {
 			var b Batch
 			if err := d.ReadFresh(&b, 5); err != nil {
@@ -97,8 +97,8 @@ func (r *faultyRun) run(disk vfs.FS) error {
 	})
 }
 
-// Domains2 walks the domains until an error.
-func (c *Campaign) Domains2(fn func(*Domain) error) (err error) {
+// eachOf walks the domains until an error.
+func eachOf(c *Campaign, fn func(*Domain) error) (err error) {
 	return errors.Join(c.Domains(func(d *Domain) bool { err = fn(d); return err == nil }), err)
 }
 

@@ -51,6 +51,9 @@ type event struct {
 	enhanced [3]uint16
 	peer     uint32
 	anomaly  uint8
+	// counted: its reply is in the campaign's reply counts. So are attempts'
+	// replies always, and reasons without an attempt.
+	counted bool
 	// text is the encoded reply text (see reply.go), empty for none.
 	text []byte
 }
@@ -67,6 +70,7 @@ const (
 	detailPeer     = 0x04
 	detailAnomaly  = 0x08
 	detailCommand  = 0x10
+	detailCounted  = 0x20
 )
 
 // appendHeader appends all of the event but its text.
@@ -81,7 +85,7 @@ func (e *event) appendHeader(dst []byte, hasText bool) []byte {
 		{e.queued, &flags, eventQueued}, {hasText, &flags, eventText},
 		{e.code != 0, &detail, detailCode}, {e.enhanced != [3]uint16{}, &detail, detailEnhanced},
 		{e.peer != 0, &detail, detailPeer}, {e.anomaly != 0, &detail, detailAnomaly},
-		{e.command != 0, &detail, detailCommand},
+		{e.command != 0, &detail, detailCommand}, {e.counted, &detail, detailCounted},
 	} {
 		if f.on {
 			*f.to |= f.flag
@@ -129,6 +133,7 @@ func decodeEvent(v []byte) (e event, err error) {
 	e.attempted = flags&eventAttempted != 0
 	e.returned = flags&eventReturned != 0
 	e.queued = flags&eventQueued != 0
+	e.counted = detail&detailCounted != 0
 	e.at = d.time()
 	if e.attempted {
 		e.took = time.Duration(d.uint()) * time.Microsecond

@@ -21,7 +21,7 @@ func TestRecordsComeBackAsTheyWent(t *testing.T) {
 			state: State(rapid.IntRange(0, NumStates-1).Draw(t, "state")), attempted: rapid.Bool().Draw(t, "attempted"),
 			returned: rapid.Bool().Draw(t, "returned"), queued: rapid.Bool().Draw(t, "queued"), at: drawTime(t, "at"),
 			command: rapid.Byte().Draw(t, "command"), code: u16.Draw(t, "code"), enhanced: [3]uint16{u16.Draw(t, "a"), u16.Draw(t, "b"), u16.Draw(t, "c")},
-			peer: rapid.Uint32().Draw(t, "peer"), anomaly: rapid.Byte().Draw(t, "anomaly"), text: rapid.SliceOf(rapid.Byte()).Draw(t, "text"),
+			peer: rapid.Uint32().Draw(t, "peer"), anomaly: rapid.Byte().Draw(t, "anomaly"), counted: rapid.Bool().Draw(t, "counted"), text: rapid.SliceOf(rapid.Byte()).Draw(t, "text"),
 		}
 		if e.attempted {
 			e.took = time.Duration(rapid.Int64Range(0, 1e10).Draw(t, "took")) * time.Microsecond

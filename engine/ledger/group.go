@@ -145,6 +145,7 @@ func (g *group) settle(s *Settlement) (bool, error) {
 		at: s.At, took: s.Took, command: s.Command, code: s.Code,
 		enhanced: s.Enhanced, anomaly: s.Anomaly,
 	}
+	e.counted = e.attempted || e.code != 0 || s.Text != ""
 	if e.at.IsZero() {
 		e.at = g.now
 	}
@@ -202,10 +203,12 @@ func (g *group) settle(s *Settlement) (bool, error) {
 		return true, err
 	}
 	g.events.add(c.number, d.name, s.Seq, n)
-	if s.Attempted {
+	if e.counted {
 		if err := g.countReply(c, s, shape); err != nil {
 			return true, err
 		}
+	}
+	if s.Attempted {
 		if s.State == Uncertain || s.Anomaly != 0 {
 			c.mu.Lock()
 			if s.State == Uncertain {

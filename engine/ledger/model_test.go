@@ -147,7 +147,10 @@ func (m *model) settle(t *rapid.T, seq Seq) {
 		Text:  fmt.Sprintf("text for %d of <u%d@x>", seq, seq),
 	}
 	if s.State == Expired {
-		s.Attempted, s.Code, s.Via = false, 0, nil
+		s.Attempted, s.Via = false, nil
+		if rapid.Bool().Draw(t, "silent") {
+			s.Code, s.Text = 0, ""
+		}
 	}
 	p.attempts++
 	p.state, p.done = s.State, true

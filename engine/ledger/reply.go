@@ -253,7 +253,8 @@ type replyCount struct {
 // are counted by state and code alone.
 const maxReplies = 4096
 
-// countReply counts an attempt's reply; its example is the first one's text.
+// countReply counts a reply, or a reason given without an attempt; its example
+// is the first one's text.
 func (g *group) countReply(c *Campaign, s *Settlement, shape uint32) error {
 	if c.replies == nil {
 		if err := c.loadReplies(); err != nil {

@@ -41,7 +41,8 @@ type SiteReport struct {
 	Reason  string
 }
 
-// ReplyGroup is the attempts that got the same answer.
+// ReplyGroup is the attempts that got the same answer, or the recipients that
+// ended without an attempt for the same reason.
 type ReplyGroup struct {
 	State    State
 	Code     int

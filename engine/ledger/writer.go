@@ -181,8 +181,9 @@ func (w *writer) signal() {
 
 // Lease writes down that a batch is about to be tried. done is called on the
 // writer's goroutine once that is on disk, or with the reason why it is not
-// (ErrLowSpace, ErrClosed, a failed write): then nobody in it may be tried. It
-// must not block. Batches of one domain should be leased in the order they
+// (ErrLowSpace, ErrClosed, a failed write): then nobody in it may be tried. A
+// refusal may come before Lease returns. done must not block. A batch without
+// recipients that is not Empty is leased like any other. Batches of one domain should be leased in the order they
 // were read: leasing one leases those read before it.
 func (l *Ledger) Lease(b *Batch, done func(*Batch, error)) {
 	if l.space.low.Load() {
@@ -196,8 +197,8 @@ func (l *Ledger) Lease(b *Batch, done func(*Batch, error)) {
 
 // Settle writes down the end of an attempt, or of a recipient without one. It
 // copies s and never waits. The recipient must come from a batch that was
-// handed to Lease; everybody leased is settled or
-// returned exactly once.
+// handed to Lease; everybody leased is settled or handed back exactly once, and
+// a second time is ignored (Stats.Strays).
 func (l *Ledger) Settle(s *Settlement) {
 	l.writer.put(false, func(in *inbox) { in.settle = append(in.settle, *s) })
 }
