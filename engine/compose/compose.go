@@ -89,10 +89,13 @@ type Composer struct {
 	replaced  int
 	eight     bool // a text part goes out as 8bit
 	scratch   []byte
-	runs      []textRun
-	out       []byte
-	spanFrom  int
-	spans     []span
+	// usualData and usualSpans are what the last messages needed, so that a new
+	// buffer is made in one go.
+	usualData, usualSpans int
+	runs                  []textRun
+	out                   []byte
+	spanFrom              int
+	spans                 []span
 
 	value, other, address, line []byte
 	// date is the Date field's value for second.
@@ -128,6 +131,7 @@ func (c *Composer) Compose(dst *Message, r *Recipient, caps Caps) error {
 	}
 
 	b := buffers.Get().(*buffer)
+	b.reserve(c.usualData, c.usualSpans)
 	dst.buf = b
 	c.out, c.spanFrom, c.spans = b.data[:0], 0, b.spans[:0]
 	utf8, err := c.writeHeader()
@@ -145,6 +149,7 @@ func (c *Composer) Compose(dst *Message, r *Recipient, caps Caps) error {
 	}
 	c.writeBody()
 	b.data, b.spans = c.out, c.spans
+	c.usualData, c.usualSpans = max(len(b.data), c.usualData-c.usualData/64), len(b.spans)
 
 	b.parts = b.parts[:0]
 	for _, s := range c.spans {

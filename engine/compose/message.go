@@ -36,6 +36,16 @@ type buffer struct {
 	spans []span
 }
 
+// reserve makes an empty buffer as large as its message will probably be.
+func (b *buffer) reserve(data, spans int) {
+	if cap(b.data) == 0 && data > 0 {
+		b.data = make([]byte, 0, data+data/8)
+	}
+	if cap(b.spans) == 0 && spans > 0 {
+		b.spans, b.parts = make([]span, 0, spans), make([][]byte, 0, spans+1) // and signatures
+	}
+}
+
 // span is a part to be: a fixed segment, or a stretch of data.
 type span struct {
 	segment  int32 // -1: data[from:to]
