@@ -73,8 +73,7 @@ func (e *eight) sign(jobs []*Job) (failed [lanes]bool) {
 			j = jobs[l]
 		}
 		keys[l] = j.Key.lanes
-		pad(&s.text, &j.Digest)
-		setDigits(s.lane[:], s.text[:])
+		pad(&s.lane, &j.Digest)
 		setLane(s.message[:], l, s.lane[:])
 	}
 	e.raise(&keys)
@@ -241,14 +240,25 @@ func (e *eight) wipe() {
 // note 1).
 var digestPrefix = [...]byte{0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04, 0x20}
 
-// pad is EMSA-PKCS1-v1_5 (RFC 8017 9.2).
-func pad(dst *[modulusBytes]byte, digest *[sha256.Size]byte) {
-	const text = modulusBytes - sha256.Size - len(digestPrefix)
-	dst[0], dst[1] = 0, 1
-	for i := 2; i < text-1; i++ {
-		dst[i] = 0xff
+// padding is the padded digest of 32 zero bytes, in digits (RFC 8017 9.2).
+var padding = func() (digits [modulusDigits]uint64) {
+	var text [modulusBytes]byte
+	const prefixed = modulusBytes - sha256.Size - len(digestPrefix)
+	text[1] = 1
+	for i := 2; i < prefixed-1; i++ {
+		text[i] = 0xff
 	}
-	dst[text-1] = 0
-	copy(dst[text:], digestPrefix[:])
-	copy(dst[text+len(digestPrefix):], digest[:])
+	copy(text[prefixed:], digestPrefix[:])
+	setDigits(digits[:], text[:])
+	return digits
+}()
+
+// pad is EMSA-PKCS1-v1_5: all but the last 32 bytes are always the same.
+func pad(digits *[modulusDigits]uint64, digest *[sha256.Size]byte) {
+	var low [sha256.Size*8/digitBits + 1]uint64
+	setDigits(low[:], digest[:])
+	*digits = padding
+	for i, d := range low {
+		digits[i] |= d
+	}
 }

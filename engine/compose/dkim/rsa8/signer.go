@@ -39,7 +39,7 @@ var faults atomic.Uint64
 func Faults() uint64 { return faults.Load() }
 
 // Signer signs on the caller's goroutine. It belongs to one goroutine at a
-// time, and holds 60 kB of scratch memory where there are lanes.
+// time, and holds 75 kB of scratch memory where there are lanes.
 type Signer struct {
 	eight *eight // nil if no key had use for it yet
 	batch []*Job
