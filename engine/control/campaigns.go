@@ -74,8 +74,12 @@ func (c *campaigns) Export(ctx context.Context, req *pb.ExportRequest, stream *c
 	if err != nil {
 		return err
 	}
-	states := make([]ledger.State, len(req.States))
-	for i, name := range req.States {
+	names := req.States
+	if len(names) == 0 {
+		names = ledger.StateNames()
+	}
+	states := make([]ledger.State, len(names))
+	for i, name := range names {
 		state, ok := ledger.ParseState(name)
 		if !ok {
 			return connect.NewError(connect.CodeInvalidArgument, fmt.Errorf("state %q is none of %s", name, strings.Join(ledger.StateNames(), ", ")))

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -43,6 +44,19 @@ func Dial(dir string) *Client {
 		return d.DialContext(ctx, "unix", path)
 	}}
 	return newClient(transport, transport.CloseIdleConnections)
+}
+
+// Answers reports whether a process serves the socket of dir right now.
+func Answers(ctx context.Context, dir string) bool {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unix", filepath.Join(dir, SocketName))
+	if err != nil {
+		return false
+	}
+	_ = conn.Close() // nothing was said
+	return true
 }
 
 // Local gives the same client over a ledger of this process.
