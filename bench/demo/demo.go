@@ -27,8 +27,8 @@ type Site struct {
 	Behaviour string
 }
 
-// Sites are where the campaign goes, in the order of the table.
-var Sites = []Site{
+// sites are where the campaign goes, with their share of Recipients.
+var sites = []Site{
 	{[]string{"birch.test", "larch.test"}, 9000, "one fast pair of servers for two domains"},
 	{[]string{"far.test"}, 3000, "150 ms away"},
 	{[]string{"slow.test"}, 1500, "old: no pipelining, thinks 100 ms about each message"},
@@ -40,12 +40,18 @@ var Sites = []Site{
 	{[]string{"nowhere.test"}, 100, "does not exist"},
 }
 
-// Recipients is how many are loaded, over all sites.
-func Recipients() (n int) {
-	for _, s := range Sites {
-		n += s.Recipients
+// Recipients is how many there are when nobody says otherwise.
+const Recipients = 20_000
+
+// Sites are where a campaign of about so many recipients goes: each site has at
+// least one for each of its domains.
+func Sites(recipients int) []Site {
+	scaled := make([]Site, len(sites))
+	for i, s := range sites {
+		s.Recipients = max(len(s.Domains), s.Recipients*recipients/Recipients)
+		scaled[i] = s
 	}
-	return n
+	return scaled
 }
 
 // hosts are the addresses of sink.yaml and zone.yaml that take mail.
@@ -55,6 +61,8 @@ var hosts = []string{"127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5", "127.0.
 type World struct {
 	// Dir is where everything lies.
 	Dir string
+	// Sites are where the campaign goes.
+	Sites []Site
 	// Listen are the addresses that the receiving server is to listen on, all
 	// at one port, since MX records have none.
 	Listen []string
@@ -68,9 +76,9 @@ const mark = "# Made by penstock demo."
 // ErrForeign says that a directory holds something else than an earlier demo.
 var ErrForeign = errors.New("is there and holds no demo")
 
-// Make clears dir of an earlier demo, writes the campaign into it and starts the
-// DNS server. Close must follow.
-func Make(dir string) (*World, error) {
+// Make clears dir of an earlier demo, writes a campaign of so many recipients into
+// it and starts the DNS server. Close must follow.
+func Make(dir string, recipients int) (*World, error) {
 	if err := clearDir(dir); err != nil {
 		return nil, err
 	}
@@ -81,7 +89,7 @@ func Make(dir string) (*World, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &World{Dir: dir}
+	w := &World{Dir: dir, Sites: Sites(recipients)}
 	for _, h := range hosts {
 		w.Listen = append(w.Listen, net.JoinHostPort(h, strconv.Itoa(port)))
 	}
@@ -109,7 +117,7 @@ func (w *World) write(port int) error {
 			return err
 		}
 	}
-	return writePeople(w.Dir)
+	return writePeople(w.Dir, w.Sites)
 }
 
 // DNS is the name server's address.

@@ -32,16 +32,16 @@ const everySuppressed = 500
 
 // writePeople writes the recipients, the domains well mixed, and the list of
 // those who are never written to. The same every time.
-func writePeople(dir string) (err error) {
-	domains := make([]string, 0, Recipients())
-	for _, s := range Sites {
+func writePeople(dir string, sites []Site) (err error) {
+	var domains []string
+	for _, s := range sites {
 		for n := range s.Recipients {
 			domains = append(domains, s.Domains[n%len(s.Domains)])
 		}
 	}
 	rng := rand.New(rand.NewPCG(2026, 2))
 	rng.Shuffle(len(domains), func(i, j int) { domains[i], domains[j] = domains[j], domains[i] })
-	// Row 2 and its double are what the faulty rows count on.
+	// The first row and its double are what the faulty rows count on.
 	for i, d := range domains {
 		if d == "birch.test" {
 			domains[0], domains[i] = d, domains[0]
@@ -70,8 +70,8 @@ func writePeople(dir string) (err error) {
 		if n%everySuppressed == 0 {
 			fmt.Fprintln(no, address)
 		}
-		if n%3000 == 0 && n/3000 <= len(faults) {
-			if _, err := w.WriteString(faults[n/3000-1]); err != nil {
+		if every := max(1, len(domains)/(len(faults)+1)); n%every == 0 && n/every <= len(faults) {
+			if _, err := w.WriteString(faults[n/every-1]); err != nil {
 				return err
 			}
 		}

@@ -25,6 +25,7 @@ import (
 type demonstration struct {
 	ctx      context.Context
 	dir      string
+	size     int
 	stopAt   time.Duration
 	out      *os.File
 	program  string
@@ -47,11 +48,15 @@ Each step is a command that is shown as you would type it. What it makes stays
 in the demo's directory, for you to look around in.`,
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if d.size < 1 {
+				return mistake("--recipients %d: at least 1 is needed", d.size)
+			}
 			d.ctx = cmd.Context()
 			return d.run()
 		},
 	}
 	c.Flags().StringVar(&d.dir, "dir", "demo-data", "make everything in this `directory`; an earlier demo there is removed")
+	c.Flags().IntVar(&d.size, "recipients", demo.Recipients, "how `many` there are, about")
 	c.Flags().DurationVar(&d.stopAt, "stop-after", 4*time.Second, "interrupt the first send after this `duration`")
 	return c
 }
@@ -61,10 +66,10 @@ func (d *demonstration) run() (err error) {
 	if d.program, err = os.Executable(); err != nil {
 		return err
 	}
-	d.say("Penstock's demo: %s recipients at %d mail sites, all on this machine.", count(demo.Recipients()), len(demo.Sites))
+	d.say("Penstock's demo: %s recipients at %d mail sites, all on this machine.", count(d.size), len(demo.Sites(d.size)))
 
 	d.step("A campaign and somewhere to send it")
-	if d.world, err = demo.Make(d.dir); err != nil {
+	if d.world, err = demo.Make(d.dir, d.size); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.world.Close()) }()
@@ -160,7 +165,7 @@ func none(n int) string {
 
 func (d *demonstration) showWorld() error {
 	t := newTable(d.out, "  RECIPIENTS", "DOMAIN", "ITS MAIL SERVER")
-	for _, s := range demo.Sites {
+	for _, s := range d.world.Sites {
 		t.row(fmt.Sprintf("  %10s", count(s.Recipients)), strings.Join(s.Domains, ", "), s.Behaviour)
 	}
 	if err := t.flush(); err != nil {
@@ -179,7 +184,11 @@ func (d *demonstration) startReceiver() error {
 		args = append(args, "--listen", l)
 	}
 	fmt.Fprintln(d.out, d.prompt(shown)+" &")
-	d.receiver = d.command(args)
+	d.receiver = d.command(append(args, "--until-eof"))
+	// Never written to: it ends when this process does, however that happens.
+	if _, err := d.receiver.StdinPipe(); err != nil {
+		return err
+	}
 	d.receiver.Stderr = os.Stderr
 	said, err := d.receiver.StdoutPipe()
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/penstock-mail/penstock/engine/campaign"
 	"github.com/penstock-mail/penstock/engine/problem"
 )
 
@@ -57,6 +58,7 @@ func run(ctx context.Context, args []string) int {
 	err := root.ExecuteContext(ctx)
 	var wanted *exit
 	var problems problem.List
+	var changed *campaign.Changed
 	switch {
 	case err == nil:
 		return exitDone
@@ -67,6 +69,9 @@ func run(ctx context.Context, args []string) int {
 		return wanted.code
 	case errors.As(err, &problems):
 		printProblems(os.Stderr, problems)
+		return exitMistakes
+	case errors.As(err, &changed):
+		fmt.Fprintln(os.Stderr, "penstock:", changed)
 		return exitMistakes
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		return exitStopped

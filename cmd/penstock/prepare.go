@@ -71,6 +71,7 @@ func commands(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	text := fmt.Sprintf("there is no command %q", cmd.CommandPath()+" "+args[0])
+	cmd.SuggestionsMinimumDistance = 2
 	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 		return mistake("%s; did you mean %q?", text, cmd.CommandPath()+" "+near[0])
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,16 +20,6 @@ import (
 	"github.com/penstock-mail/penstock/engine/ledger"
 )
 
-// ask runs a query against the data directory, held by another process or not.
-func (f *flags) ask(query func(*control.Client) error) error {
-	c, done, err := f.client()
-	if err != nil {
-		return err
-	}
-	defer done()
-	return control.Cause(query(c))
-}
-
 func newReport(f *flags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "report ID",
@@ -38,7 +29,7 @@ func newReport(f *flags) *cobra.Command {
 			if err := f.formatIs("table", "json"); err != nil {
 				return err
 			}
-			return f.ask(func(c *control.Client) error {
+			return f.ask(cmd.Context(), func(c *control.Client) error {
 				res, err := c.GetReport(cmd.Context(), &pb.GetReportRequest{CampaignId: args[0]})
 				if err != nil {
 					return err
@@ -60,7 +51,7 @@ func newRecipient(f *flags) *cobra.Command {
 			if err := f.formatIs("table", "json"); err != nil {
 				return err
 			}
-			return f.ask(func(c *control.Client) error {
+			return f.ask(cmd.Context(), func(c *control.Client) error {
 				res, err := c.GetRecipient(cmd.Context(), &pb.GetRecipientRequest{CampaignId: args[0], Address: args[1]})
 				if err != nil {
 					return err
@@ -96,7 +87,7 @@ func newExport(f *flags) *cobra.Command {
 					return mistake("--state %s: want some of %s", name, strings.Join(ledger.StateNames(), ","))
 				}
 			}
-			return f.ask(func(c *control.Client) error {
+			return f.ask(cmd.Context(), func(c *control.Client) error {
 				stream, err := c.Export(cmd.Context(), &pb.ExportRequest{CampaignId: args[0], States: states})
 				if err != nil {
 					return err
@@ -143,7 +134,7 @@ func newRejects(f *flags) *cobra.Command {
 			if err := f.formatIs("table", "csv", "json"); err != nil {
 				return err
 			}
-			return f.ask(func(c *control.Client) error {
+			return f.ask(cmd.Context(), func(c *control.Client) error {
 				stream, err := c.ListRejects(cmd.Context(), &pb.ListRejectsRequest{CampaignId: args[0]})
 				if err != nil {
 					return err
@@ -176,11 +167,17 @@ func writeStream[R, T any, PT interface {
 	switch format {
 	case "json":
 		write = func(r PT) error {
-			line, err := protojson.MarshalOptions{EmitDefaultValues: true}.Marshal(r)
+			text, err := asJSON.Marshal(r)
 			if err != nil {
 				return err
 			}
-			_, err = w.Write(append(line, '\n'))
+			var line bytes.Buffer
+			// protojson varies its spaces on purpose.
+			if err := json.Compact(&line, text); err != nil {
+				return err
+			}
+			line.WriteByte('\n')
+			_, err = w.Write(line.Bytes())
 			return err
 		}
 	case "csv":
@@ -217,7 +214,7 @@ func newVerify(f *flags) *cobra.Command {
 		Short: "Prove that the ledger adds up: every recipient in exactly one state, every index consistent",
 		Args:  takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return f.ask(func(c *control.Client) error {
+			return f.ask(cmd.Context(), func(c *control.Client) error {
 				r, err := c.Verify(cmd.Context(), &pb.VerifyRequest{})
 				if err != nil {
 					return err
@@ -248,7 +245,7 @@ func newBackup(f *flags) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return f.ask(func(c *control.Client) error {
+			return f.ask(cmd.Context(), func(c *control.Client) error {
 				if _, err := c.Backup(cmd.Context(), &pb.BackupRequest{Directory: dir}); err != nil {
 					return err
 				}
@@ -275,8 +272,11 @@ func newErase(f *flags) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			led, err := openLedger(cfg)
-			if err != nil {
+			var led *ledger.Ledger
+			if err := whileHeld(cmd.Context(), cfg.Data, func() (err error) {
+				led, err = openLedger(cfg)
+				return err
+			}); err != nil {
 				return err
 			}
 			n, err := led.Erase(cmd.Context(), local, domain)
@@ -294,8 +294,11 @@ func newErase(f *flags) *cobra.Command {
 	return c
 }
 
+// asJSON has every field, zeros too, under the names that the report's have.
+var asJSON = protojson.MarshalOptions{EmitDefaultValues: true, UseProtoNames: true}
+
 func printJSON(w io.Writer, m proto.Message) error {
-	text, err := protojson.MarshalOptions{EmitDefaultValues: true}.Marshal(m)
+	text, err := asJSON.Marshal(m)
 	if err != nil {
 		return err
 	}

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"os"
 	"runtime/debug"
@@ -14,8 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/penstock-mail/penstock/engine/config"
-	"github.com/penstock-mail/penstock/engine/control"
-	"github.com/penstock-mail/penstock/engine/ledger"
 	"github.com/penstock-mail/penstock/engine/problem"
 )
 
@@ -138,38 +134,6 @@ func (f *flags) formatIs(allowed ...string) error {
 	return nil
 }
 
-// client gives access to the ledger: through the process that holds the data
-// directory, or by opening it here. done must be called.
-func (f *flags) client() (c *control.Client, done func(), err error) {
-	cfg, err := f.load()
-	if err != nil {
-		return nil, nil, err
-	}
-	led, err := openLedger(cfg)
-	if errors.Is(err, ledger.ErrHeld) {
-		c := control.Dial(cfg.Data)
-		return c, c.Close, nil
-	}
-	if err != nil {
-		return nil, nil, err
-	}
-	c = control.Local(led)
-	return c, func() {
-		c.Close()
-		if err := led.Close(); err != nil {
-			fmt.Fprintln(os.Stderr, "penstock: close data directory:", err)
-		}
-	}, nil
-}
-
-// openLedger opens a data directory that must exist already.
-func openLedger(cfg *config.Config) (*ledger.Ledger, error) {
-	if _, err := os.Stat(cfg.Data); errors.Is(err, fs.ErrNotExist) {
-		return nil, &exit{exitFailed, fmt.Errorf("there is no data directory %s: penstock send makes it; --data names another one", cfg.Data)}
-	}
-	return ledger.Open(cfg.Data, ledger.Options{CacheBytes: cfg.Ledger.Cache})
-}
-
 // newLog is the log that the configuration asks for. close must be called.
 func newLog(c config.Log, stderr io.Writer) (log *slog.Logger, close func() error, err error) {
 	close = func() error { return nil }
@@ -204,8 +168,8 @@ func printProblems(w io.Writer, problems problem.List) {
 	}
 	switch {
 	case mistakes == 1:
-		fmt.Fprintln(w, "penstock: 1 mistake; nothing was sent")
+		fmt.Fprintln(w, "penstock: 1 mistake; nothing was done")
 	case mistakes > 1:
-		fmt.Fprintf(w, "penstock: %d mistakes; nothing was sent\n", mistakes)
+		fmt.Fprintf(w, "penstock: %d mistakes; nothing was done\n", mistakes)
 	}
 }

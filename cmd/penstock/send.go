@@ -88,8 +88,11 @@ func (s *sending) run(cmd *cobra.Command, path string) (err error) {
 
 // send is the main job.
 func (s *sending) send(ctx context.Context, cmd *cobra.Command, cfg *config.Config, c *campaign.Campaign, log *slog.Logger) error {
-	e, err := engine.Open(cfg, log)
-	if err != nil {
+	var e *engine.Engine
+	if err := whileHeld(ctx, cfg.Data, func() (err error) {
+		e, err = engine.Open(cfg, log)
+		return err
+	}); err != nil {
 		if errors.Is(err, ledger.ErrHeld) {
 			return fmt.Errorf("%w; ask it how it is going: penstock report %s", err, c.ID)
 		}
