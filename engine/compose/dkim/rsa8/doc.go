@@ -50,8 +50,12 @@
 //
 //   - An accumulator element gets, in multiply, at most 20*2 halves of a*b and
 //     20*2 of q*m, each below 2^52, and carries below 2^12: below 2^59. In square
-//     a column gets at most 20 halves, doubled, and one more, then 20*2 of q*m:
-//     below 2^59. In multiplyWide 40*4 halves: below 2^60. Nothing reaches 2^64.
+//     (Karatsuba's, in halves of ten digits) a column of L, H or S gets at most
+//     10 halves, a digit, all that doubled, and one half more: below 2^57. One of
+//     the square's own adds and subtracts at most six such and then gets 20*2
+//     halves of q*m: of magnitude below 2^60. It may be negative, so carries are
+//     signed; the number as a whole is not, nor is its top digit once carried.
+//     In multiplyWide 40*4 halves: below 2^60. Nothing reaches 2^64.
 //   - multiply(a, b) < a*b/R + p, since q's digits make at most R-1 times p. It
 //     is not reduced further. Let every operand be below 2^1027 in one factor
 //     and in the other: a*b/R < 2^1014, so the result is below p + 2^1014 <

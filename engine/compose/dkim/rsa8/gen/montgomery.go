@@ -38,7 +38,7 @@ func (p *program) reduce(i int, behind func(j int)) {
 			// The low 52 bits become zero, so their sum needs no computing: it
 			// carries 1 unless they were zero already.
 			p.op("VPADDQ %s, %s, %s", z(zMask), low, z(zCarry))
-			p.op("VPSRLQ $52, %[1]s, %[1]s", z(zCarry))
+			p.op("VPSRAQ $52, %[1]s, %[1]s", z(zCarry))
 			p.op("VPADDQ %s, %[2]s, %[2]s", z(zCarry), rotated(i, 1))
 		} else {
 			p.op("VPMADD52LUQ %s, %s, %s", z(zLoad), q, rotated(i, j))

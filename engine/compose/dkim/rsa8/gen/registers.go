@@ -65,11 +65,11 @@ func (p *program) turnBack() {
 }
 
 // carryOn carries from one digit to the next, if there is one, and leaves the
-// digit below 2^52. The top digit's carry is zero by the bounds in the
-// package's documentation.
+// digit below 2^52. Digits are signed here: see columns. The top digit's carry
+// is zero by the bounds in the package's documentation.
 func (p *program) carryOn(digit, next string) {
 	if next != "" {
-		p.op("VPSRLQ $52, %s, %s", digit, z(zCarry))
+		p.op("VPSRAQ $52, %s, %s", digit, z(zCarry))
 		p.op("VPADDQ %s, %s, %s", z(zCarry), next, next)
 	}
 	p.op("VPANDQ %s, %s, %s", z(zMask), digit, digit)

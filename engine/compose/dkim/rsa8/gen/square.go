@@ -2,6 +2,9 @@ package main
 
 import "fmt"
 
+// half is the length of the halves that a number is squared in.
+const half = digits / 2
+
 // product is one product of two digits that adds to a column: its low or its
 // high half.
 type product struct {
@@ -9,14 +12,14 @@ type product struct {
 	high bool
 }
 
-// column lists what adds twice to digit k of a square: the halves of digit
-// products off the diagonal.
+// column lists what adds twice to column k of half a number's square: the
+// halves of digit products off the diagonal.
 func column(k int) (twice []product) {
-	for i := range digits {
-		if j := k - i; j > i && j < digits {
+	for i := range half {
+		if j := k - i; j > i && j < half {
 			twice = append(twice, product{i, j, false})
 		}
-		if j := k - 1 - i; j > i && j < digits {
+		if j := k - 1 - i; j > i && j < half {
 			twice = append(twice, product{i, j, true})
 		}
 	}
@@ -32,26 +35,28 @@ func diagonal(k int) product {
 // again: where the reduction leaves them.
 func squared(j int) string { return rotated(stride, j) }
 
-func (p *program) multiplyAccumulate(x product, acc string) {
-	half := "L"
-	if x.high {
-		half = "H"
-	}
-	p.op("VPMADD52%sUQ %s, %s, %s", half, squared(x.i), squared(x.j), acc)
-}
+// zOver is the one register that is neither an accumulator's nor a digit's then.
+const zOver = stride - 1
 
-// columns computes the 40 columns of a square, to R9. Four at a time with two
-// accumulators each are eight independent chains.
-func (p *program) columns() {
+// squareHalf squares ten digits, its columns in the order given: four at a time
+// with two accumulators each are eight independent chains. twice, if set, may
+// add to what is going to be doubled; done gets the finished column.
+func (p *program) squareHalf(digit func(int) string, order []int, twice, done func(k int, acc string)) {
 	const together, chains = 4, 2
-	// Beside the digits, k and the mask, ten registers are free.
-	free := []int{zIndex, zQ, zQ2, zLoad, zCarry, zPick, zPick + 1, zPick + 2}
-	for first := 0; first < 2*digits; first += together {
+	free := [together][chains]int{{zIndex, zQ}, {zQ2, zLoad}, {zPick, zPick + 1}, {zPick + 2, zPick + 3}}
+	multiplyAdd := func(x product, acc string) {
+		half := "L"
+		if x.high {
+			half = "H"
+		}
+		p.op("VPMADD52%sUQ %s, %s, %s", half, digit(x.i), digit(x.j), acc)
+	}
+	for ; len(order) > 0; order = order[together:] {
 		var todo [together][]product
 		most := 0
-		acc := func(c, n int) string { return z(free[c*chains+n]) }
-		for c := range together {
-			todo[c] = column(first + c)
+		acc := func(c, n int) string { return z(free[c][n]) }
+		for c, k := range order[:together] {
+			todo[c] = column(k)
 			most = max(most, len(todo[c]))
 			for n := range max(min(len(todo[c]), chains), 1) {
 				p.zero(acc(c, n))
@@ -60,21 +65,88 @@ func (p *program) columns() {
 		for n := range most {
 			for c := range together {
 				if n < len(todo[c]) {
-					p.multiplyAccumulate(todo[c][n], acc(c, n%chains))
+					multiplyAdd(todo[c][n], acc(c, n%chains))
 				}
 			}
 		}
-		for c := range together {
+		for c, k := range order[:together] {
 			if len(todo[c]) > 1 {
 				p.op("VPADDQ %s, %[2]s, %[2]s", acc(c, 1), acc(c, 0))
 			}
-			if len(todo[c]) > 0 {
-				p.op("VPADDQ %[1]s, %[1]s, %[1]s", acc(c, 0))
+			if twice != nil {
+				twice(k, acc(c, 0))
 			}
-			p.multiplyAccumulate(diagonal(first+c), acc(c, 0))
-			p.op("VMOVDQU64 %s, %s", acc(c, 0), at("R9", (first+c)*vector))
+			p.op("VPADDQ %[1]s, %[1]s, %[1]s", acc(c, 0))
+			multiplyAdd(diagonal(k), acc(c, 0))
+		}
+		for c, k := range order[:together] {
+			done(k, acc(c, 0))
 		}
 	}
+}
+
+// columns computes the 40 columns of a square, to R9, in Karatsuba's manner:
+// with a number in halves, low + high*2^520,
+//
+//	L = low², H = high², S = (low+high)²
+//	square = L + (S-L-H)*2^520 + H*2^1040
+//
+// which is 330 multiply-adds instead of 420. What it takes in additions besides
+// costs less, since those run on other units, too: altogether it saves 3 %. The
+// sum low+high may be one bit longer than ten digits; S is then made of the ten
+// digits s and that bit: s² + 2*s*2^520 + 2^1040. Since s has been carried and
+// low and high have not, single columns may come out negative, hence the
+// arithmetic shifts in the reduction.
+func (p *program) columns() {
+	low, high := squared, func(j int) string { return squared(half + j) }
+	place := func(column int) string { return at("R9", column*vector) }
+	var inOrder, inPairs []int
+	for k := range digits {
+		inOrder = append(inOrder, k)
+	}
+	for k := range half {
+		inPairs = append(inPairs, k, half+k)
+	}
+
+	p.squareHalf(low, inOrder, nil, func(k int, acc string) {
+		p.op("VMOVDQU64 %s, %s", acc, place(k))
+	})
+	for j := range half {
+		p.op("VPADDQ %s, %[2]s, %[2]s", high(j), low(j))
+	}
+	sum := &program{}
+	for j := range half - 1 {
+		sum.carryOn(low(j), low(j+1))
+	}
+	sum.op("VPSRLQ $52, %s, %s", low(half-1), z(zOver))
+	sum.op("VPANDQ %s, %[2]s, %[2]s", z(zMask), low(half-1))
+	sum.op("VPTESTMQ %[1]s, %[1]s, K1", z(zOver))
+	squareHigh := &program{}
+	squareHigh.squareHalf(high, inOrder, nil, func(k int, acc string) {
+		squareHigh.op("VMOVDQU64 %s, %s", acc, place(digits+k))
+	})
+	p.merge(squareHigh.lines, sum.lines)
+
+	// Columns k and half+k of S go together, because both want the difference
+	// of column half+k of L and column k of H, and both replace one of them.
+	p.squareHalf(low, inPairs, func(k int, acc string) {
+		if k >= half {
+			p.op("VPADDQ %s, %[2]s, K1, %[2]s", low(k-half), acc)
+		}
+	}, func(k int, acc string) {
+		if k < half {
+			p.op("VMOVDQU64 %s, %s", place(half+k), z(zCarry))
+			p.op("VPSUBQ %s, %[2]s, %[2]s", place(digits+k), z(zCarry))
+			p.op("VPADDQ %s, %[2]s, %[2]s", z(zCarry), acc)
+			p.op("VPSUBQ %s, %[2]s, %[2]s", place(k), acc)
+		} else {
+			p.op("VPSUBQ %s, %[2]s, %[2]s", z(zCarry), acc)
+			p.op("VPSUBQ %s, %[2]s, %[2]s", place(digits+k), acc)
+		}
+		p.op("VMOVDQU64 %s, %s", acc, place(half+k))
+	})
+	p.op("VPADDQ %s, %[2]s, %[2]s", place(half+digits), z(zOver))
+	p.op("VMOVDQU64 %s, %s", z(zOver), place(half+digits))
 }
 
 // reduceColumns takes the columns at R9 back to 20 digits. Each body of
