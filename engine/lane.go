@@ -178,12 +178,14 @@ func (l *lane) unlist(f *flow) {
 	}
 }
 
-// limit is how many recipients of f may be in doubt at once.
+// limit is how many recipients of f may be in doubt at once. Without an open
+// connection it is none: what waits for one, perhaps for hours, is neither
+// leased nor held in memory.
 func (f *flow) limit() int {
 	if f.lane.pool == nil {
 		return 4 * batchSize // nothing of it goes out, so nothing is in doubt
 	}
-	return max(1, int(f.lane.connections.Load())) * f.run.inDoubt()
+	return int(f.lane.connections.Load()) * f.run.inDoubt()
 }
 
 // reserve chooses whose turn it is, takes places for up to batchSize of its
@@ -302,6 +304,23 @@ func (l *lane) Pull(dst []*smtp.Message, caps *smtp.Capabilities, n int) []*smtp
 	return dst
 }
 
+// heldBack frees the place of a recipient whose answer is known and is held back
+// by the breaker.
+func (l *lane) heldBack(e *envelope) {
+	e.held = true
+	l.mu.Lock()
+	e.flow.reserved--
+	l.mu.Unlock()
+}
+
+// busyWith reports whether more answers for the run may come.
+func (l *lane) busyWith(r *Run) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f := l.byRun[r]
+	return f != nil && (f.destinations.len() > 0 || f.reading > 0 || f.reserved > 0)
+}
+
 // Settle implements pool.Queue.
 func (l *lane) Settle(via *pool.Connection, m *smtp.Message, out *smtp.Outcome, took time.Duration) {
 	l.engine.settle(via, m.Tag.(*envelope), out, took)
@@ -311,7 +330,10 @@ func (l *lane) Settle(via *pool.Connection, m *smtp.Message, out *smtp.Outcome, 
 func (l *lane) Backlog() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	n := l.waiting + l.ready.len()
+	if len(l.flows) == 0 && l.preparing.len() == 0 && l.ready.len() == 0 {
+		return -1
+	}
+	n := max(l.waiting, len(l.flows)) + l.ready.len()
 	for t := range l.preparing.all() {
 		n += len(t.batch.Recipients)
 	}

@@ -192,6 +192,9 @@ func (c *Connection) work() {
 	c.events(b, now)
 	for !c.ended {
 		c.pull(b, now)
+		if c.drained() {
+			c.quit()
+		}
 		b.pieces = c.session.Output(b.pieces[:0])
 		if len(b.pieces) > 0 {
 			c.wc.Write(b.pieces)

@@ -38,7 +38,8 @@ type Queue interface {
 	// Called exactly once for every message pulled. Event loop: must not block.
 	Settle(via *Connection, m *smtp.Message, out *smtp.Outcome, took time.Duration)
 	// Backlog is about how many messages wait, ready or not yet composed: the
-	// lane sizes itself by it. Any goroutine.
+	// lane sizes itself by it. Negative: none, and none is expected, so that a
+	// connection without a message need not wait for more. Any goroutine.
 	Backlog() int
 	// Unreachable reports that every host of the route was tried in this round
 	// and none could be used; the last failure is given. The lane rests until

@@ -102,6 +102,13 @@ func (c *Connection) pull(b *bench, now time.Time) {
 	}
 }
 
+// drained says whether the queue has nothing more for it and nothing is in
+// flight. Lists with many small sites would otherwise hold each one's
+// connection for the whole idle time.
+func (c *Connection) drained() bool {
+	return c.restDue && !c.quitting && c.session.InFlight() == 0 && c.lane.queue.Backlog() < 0
+}
+
 // busy is called when a pull was answered in full: there may be work for
 // others. Wake is not called while the queue never runs dry.
 func (l *Lane) busy(now time.Time) {

@@ -116,7 +116,7 @@ func (l *Lane) size(served bool) bool {
 func (l *Lane) plan(now time.Time, backlog int, refused []bool) plan {
 	switch {
 	case l.closed || l.queued || l.site.pool.draining.Load(),
-		backlog == 0,
+		backlog <= 0,
 		len(l.hungry) > 0, // more connections would only be hungry too
 		l.places() >= l.wanted(backlog):
 		return plan{}

@@ -19,11 +19,16 @@ func Dial(ctx context.Context, local netip.Addr, remote netip.AddrPort, timeout 
 	// Keep-alive probes would be three system calls a connection; a connection
 	// here is idle for seconds at most, and every wait has a deadline.
 	d := net.Dialer{Timeout: timeout, KeepAlive: -1, FallbackDelay: -1}
+	var from netip.AddrPort
 	if local.IsValid() && !local.IsUnspecified() {
-		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(local, 0))
+		from = netip.AddrPortFrom(local, 0)
 		d.Control = lateBind
 	}
-	return d.DialContext(ctx, "tcp", remote.String())
+	c, err := d.DialTCP(ctx, "tcp", from, remote)
+	if err != nil {
+		return nil, err // and no interface around a nil *TCPConn
+	}
+	return c, nil
 }
 
 // Exhausted says whether a dial's error is about this machine's means, file
