@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/mattn/go-runewidth"
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/cwriter"
 	"github.com/vbauerster/mpb/v8/decor"
@@ -139,7 +140,8 @@ func live(out *os.File, e *engine.Engine) *display {
 		}
 		if i == len(first.Runs)-1 {
 			options = append(options, mpb.BarExtender(mpb.BarFillerFunc(func(w io.Writer, st decor.Statistics) error {
-				return writeLines(w, below.Load(), st.AvailableWidth, out)
+				_, height := terminalSize(out)
+				return writeLines(w, below.Load(), st.AvailableWidth, height)
 			}), false))
 		}
 		// A total of 0 leaves it open when the bar is complete: that is ours to say.
@@ -159,9 +161,10 @@ func live(out *os.File, e *engine.Engine) *display {
 			}
 			p := e.Progress(displaySites)
 			rate := m.add(time.Now(), sum(p))
-			lines := figures(p, rate)
+			width, _ := terminalSize(out)
+			lines := figures(p, rate, width-1)
 			if !ended.Load() {
-				lines = append(lines, siteRows(p)...)
+				lines = append(lines, siteRows(p, width)...)
 			}
 			below.Store(&lines)
 			for i, r := range p.Runs[:min(len(bars), len(p.Runs))] {
@@ -178,16 +181,22 @@ func live(out *os.File, e *engine.Engine) *display {
 	return &display{stop: func() { close(stop); <-done }}
 }
 
+// terminalSize is a usual one's where out does not tell.
+func terminalSize(out *os.File) (width, height int) {
+	width, height, err := cwriter.GetSize(int(out.Fd()))
+	if err != nil || width <= 0 || height <= 0 {
+		return 80, 24
+	}
+	return width, height
+}
+
 // writeLines writes what fits on the terminal.
-func writeLines(w io.Writer, lines *[]string, width int, out *os.File) error {
+func writeLines(w io.Writer, lines *[]string, width, height int) error {
 	if lines == nil {
 		return nil
 	}
-	shown := *lines
-	if _, height, err := cwriter.GetSize(int(out.Fd())); err == nil {
-		shown = shown[:min(len(shown), max(1, height-2))]
-	}
-	for _, line := range shown {
+	// One line is the bar's, one the cursor's.
+	for _, line := range (*lines)[:min(len(*lines), max(1, height-2))] {
 		// The last column stays free: a terminal may wrap when it is written to.
 		if _, err := io.WriteString(w, clip(line, width-1)+"\n"); err != nil {
 			return err
@@ -196,8 +205,22 @@ func writeLines(w io.Writer, lines *[]string, width int, out *os.File) error {
 	return nil
 }
 
+// flow joins parts into lines of at most a width.
+func flow(parts []string, width int) (lines []string) {
+	for _, part := range parts {
+		if last := len(lines) - 1; last >= 0 {
+			if longer := lines[last] + " · " + part; runewidth.StringWidth(longer) <= width {
+				lines[last] = longer
+				continue
+			}
+		}
+		lines = append(lines, part)
+	}
+	return lines
+}
+
 // figures are what is known of all campaigns together.
-func figures(p engine.Progress, rate float64) (lines []string) {
+func figures(p engine.Progress, rate float64, width int) []string {
 	var all ledger.Counts
 	var loaded uint64
 	for _, r := range p.Runs {
@@ -211,7 +234,7 @@ func figures(p engine.Progress, rate float64) (lines []string) {
 		parts = append(parts, "about "+span(d.Round(time.Second))+" left")
 	}
 	parts = append(parts, counted(all)...)
-	lines = append(lines, strings.Join(parts, " · "))
+	lines := flow(parts, width)
 	for _, r := range p.Runs {
 		if len(r.Resting) > 0 {
 			lines = append(lines, fmt.Sprintf("%s rests at %s: refused by policy", r.Campaign, strings.Join(r.Resting, ", ")))
@@ -231,19 +254,19 @@ func counted(c ledger.Counts) (parts []string) {
 }
 
 // siteRows is the table below the bar, an empty line and its head first.
-func siteRows(p engine.Progress) []string {
+func siteRows(p engine.Progress, width int) []string {
 	if len(p.Sites) == 0 {
 		return nil
 	}
 	var b strings.Builder
-	t := newTable(&b, "SITE", ">SENT", ">DEFERRED", ">BOUNCED", ">CONNECTIONS", "LAST REPLY")
+	t := newTable(&b, "SITE", ">SENT", ">DEFERRED", ">BOUNCED", ">CONNS", "LAST REPLY")
 	for _, s := range p.Sites {
 		last := s.LastReply
 		if s.Backoff != "" {
 			last = "[" + s.Backoff + "] " + last
 		}
-		t.row(clip(s.Site, 28), count(s.Sent), count(s.Deferred), count(s.Bounced),
-			fmt.Sprintf("%d of %d", s.Connections, s.ConnectionLimit), last)
+		t.row(clip(s.Site, min(28, max(12, width/3))), count(s.Sent), count(s.Deferred), count(s.Bounced),
+			fmt.Sprintf("%d/%d", s.Connections, s.ConnectionLimit), last)
 	}
 	_ = t.flush() // a strings.Builder takes everything
 	return append([]string{""}, strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")...)

@@ -38,6 +38,7 @@ func TestScripts(t *testing.T) {
 			"people":  people,
 			"soon":    soon,
 			"started": started,
+			"signal":  sendSignal,
 			"ended":   ended,
 		},
 		Setup: func(e *testscript.Env) error {
@@ -170,22 +171,30 @@ func started(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Defer(func() { _ = c.Process.Kill(); _ = c.Wait() }) // both fail when it has ended
 }
 
-// ended [SIGNAL...] CODE: the background process gets the signals, and ends
-// with the exit code; KILL stands for the end by a signal.
+// signal NAME: the background process gets it.
+func sendSignal(ts *testscript.TestScript, neg bool, args []string) {
+	s, ok := map[string]os.Signal{"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "KILL": syscall.SIGKILL}[args[0]]
+	if !ok {
+		ts.Fatalf("unknown signal %s", args[0])
+	}
+	ts.Check(background(ts).Process.Signal(s))
+}
+
+// ended CODE: the background process ends with the exit code; -1 stands for the
+// end by a signal.
 func ended(ts *testscript.TestScript, neg bool, args []string) {
-	all := <-running
-	c := all[ts.Name()]
-	running <- all
-	last := len(args) - 1
-	for _, name := range args[:last] {
-		s, ok := map[string]os.Signal{"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "KILL": syscall.SIGKILL}[name]
-		if !ok {
-			ts.Fatalf("unknown signal %s", name)
-		}
-		ts.Check(c.Process.Signal(s))
-	}
-	if code := codeOf(c.Wait()); strconv.Itoa(code) != args[last] {
+	if code := codeOf(background(ts).Wait()); strconv.Itoa(code) != args[0] {
 		said, _ := os.ReadFile(ts.MkAbs("err"))
-		ts.Fatalf("exit code %d instead of %s:\n%s", code, args[last], said)
+		ts.Fatalf("exit code %d instead of %s:\n%s", code, args[0], said)
 	}
+}
+
+func background(ts *testscript.TestScript) *exec.Cmd {
+	all := <-running
+	defer func() { running <- all }()
+	c := all[ts.Name()]
+	if c == nil {
+		ts.Fatalf("nothing was started")
+	}
+	return c
 }
