@@ -2,6 +2,8 @@ package engine
 
 import (
 	"encoding/binary"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/penstock-mail/penstock/engine/ledger"
@@ -15,15 +17,18 @@ import (
 // Until the row is long enough or broken, its settlements are held back: they
 // become bounces when it breaks, and deferrals when the breaker trips. They are
 // leased on disk meanwhile, so at worst they are tried again after a crash.
+// They take no place under max_in_doubt, or a row longer than that could never
+// form: their number is bounded by the breaker's own.
 type breaker struct {
 	throttle.Breaker
 	held      []ledger.Settlement
 	restUntil time.Time
+	reason    string // why it rests, for people
 	release   *time.Timer
 }
 
 const (
-	// breakerPatience is how long a row is held back when nothing more comes.
+	// breakerPatience is how often a row is looked at whether it can still grow.
 	breakerPatience = 5 * time.Second
 	// breakerRest is how long a site rests for the campaign.
 	breakerRest = time.Hour
@@ -51,36 +56,68 @@ func (e *Engine) hold(f *flow, key string, s ledger.Settlement, now time.Time) b
 		return true
 	}
 	tripped := b.Refused(key)
+	if !tripped {
+		f.lane.heldBack(s.Tag.(*envelope))
+	}
 	b.held = append(b.held, s)
 	r.streaks.Store(true)
 	if !tripped {
 		if b.release == nil {
-			b.release = time.AfterFunc(breakerPatience, func() { e.releaseRow(r, site) })
+			b.release = time.AfterFunc(e.breakerPatience, func() { e.rowStands(r, site) })
 		} else {
-			b.release.Reset(breakerPatience)
+			b.release.Reset(e.breakerPatience)
 		}
 		r.mu.Unlock()
+		f.lane.offer()
 		return true
 	}
 	held := b.held
 	b.held = nil
 	b.restUntil = now.Add(breakerRest)
-	until := b.restUntil
+	b.reason = "resting: refused " + s.Text
+	until, reason := b.restUntil, b.reason
 	r.mu.Unlock()
 
 	e.settleResting(held, until)
-	reason := "resting: refused " + s.Text
 	e.log.Warn("breaker tripped: the site refuses this campaign", "campaign", r.campaign.Name(), "site", site.name,
 		"recipients", len(held), "reply", s.Text, "until", until)
 	site.note(reason)
-	e.learn(learnedBreaker, r.campaign.Name()+"\x00"+site.name, binary.BigEndian.AppendUint64(nil, uint64(until.UnixMilli())))
-	e.rest(f, reason, until)
+	e.learn(learnedBreaker, r.campaign.Name()+"\x00"+site.name, append(binary.BigEndian.AppendUint64(nil, uint64(until.UnixMilli())), reason...))
+	for _, l := range e.lanesOf(site) {
+		e.rest(l, r, reason, until)
+	}
 	return true
 }
 
-// rest holds what the flow's lane has for its run back until the given time.
-func (e *Engine) rest(f *flow, reason string, until time.Time) {
-	idle, unsent := f.lane.empty(f.run)
+// lanesOf is a site's lanes as of now.
+func (e *Engine) lanesOf(s *site) []*lane {
+	e.routing.Lock()
+	defer e.routing.Unlock()
+	return slices.Collect(maps.Keys(s.lanes))
+}
+
+// rowStands looks at a row that has not grown for a while: where nothing more
+// can come it ends here, and what was held back are bounces.
+func (e *Engine) rowStands(r *Run, s *site) {
+	if e.ctx.Err() != nil {
+		return // Drain lets go of all rows
+	}
+	for _, l := range e.lanesOf(s) {
+		if l.busyWith(r) {
+			r.mu.Lock()
+			if b := r.breakers[s]; len(b.held) > 0 {
+				b.release.Reset(e.breakerPatience)
+			}
+			r.mu.Unlock()
+			return
+		}
+	}
+	e.releaseRow(r, s)
+}
+
+// rest holds what a lane has for a run back until the given time.
+func (e *Engine) rest(l *lane, r *Run, reason string, until time.Time) {
+	idle, unsent := l.empty(r)
 	for _, d := range idle {
 		d.domain.SetTrouble(reason, e.now(), until)
 		e.timetable.add(d, until)
@@ -124,14 +161,14 @@ func (e *Engine) releaseRow(r *Run, site *site) {
 	}
 }
 
-// restingUntil is until when the run's breaker rests the site.
-func (r *Run) restingUntil(s *site) time.Time {
+// restingUntil is until when the run's breaker rests the site, and why.
+func (r *Run) restingUntil(s *site) (time.Time, string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if b := r.breakers[s]; b != nil {
-		return b.restUntil
+		return b.restUntil, b.reason
 	}
-	return time.Time{}
+	return time.Time{}, ""
 }
 
 // releaseRows lets go of all rows that are held back: the process is ending,
@@ -146,4 +183,21 @@ func (e *Engine) releaseRows(r *Run) {
 	for _, s := range sites {
 		e.releaseRow(r, s)
 	}
+}
+
+// heldBack frees the place of a recipient whose answer is known and is held back
+// by the breaker.
+func (l *lane) heldBack(e *envelope) {
+	e.held = true
+	l.mu.Lock()
+	e.flow.reserved--
+	l.mu.Unlock()
+}
+
+// busyWith reports whether more answers for the run may come.
+func (l *lane) busyWith(r *Run) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f := l.byRun[r]
+	return f != nil && (f.destinations.len() > 0 || f.reading > 0 || f.reserved > 0)
 }

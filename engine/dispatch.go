@@ -21,6 +21,8 @@ type envelope struct {
 	seq         ledger.Seq
 	was         ledger.State
 	attempts    uint16
+	// held: its place was given back already. Whoever settles it.
+	held bool
 }
 
 var envelopes = sync.Pool{New: func() any {
@@ -38,7 +40,7 @@ func (e *envelope) emptied() {
 
 // free gives e back. REQUIRES: nothing else refers to it.
 func (e *envelope) free() {
-	e.flow, e.destination = nil, nil
+	e.flow, e.destination, e.held = nil, nil, false
 	envelopes.Put(e)
 }
 
@@ -115,6 +117,10 @@ func (w *worker) fill(l *lane) {
 	}
 	t.waits.Store(2)
 	l.release(t, n, more)
+	if until, reason := f.run.restingUntil(l.site); until.After(w.engine.now()) {
+		// It was being read when the breaker emptied the lane.
+		w.engine.rest(l, f.run, reason, until)
+	}
 	l.offer()
 	if t.batch.Empty() {
 		t.free()

@@ -52,6 +52,8 @@ type Engine struct {
 	runs    []*Run           // guarded by routing
 
 	traits traits
+
+	breakerPatience time.Duration // the constant, but for tests
 }
 
 // Open makes an engine on the configuration's data directory. ledger.ErrHeld
@@ -75,6 +77,8 @@ func Open(c *config.Config, log *slog.Logger) (*Engine, error) {
 		fatal:     make(chan error, 1),
 		sites:     make(map[string]*site),
 		lanes:     make(map[string]*lane),
+
+		breakerPatience: breakerPatience,
 	}
 	e.refusals = &lane{engine: e, site: &site{name: "(refused)"}}
 	if err := e.open(); err != nil {

@@ -304,23 +304,6 @@ func (l *lane) Pull(dst []*smtp.Message, caps *smtp.Capabilities, n int) []*smtp
 	return dst
 }
 
-// heldBack frees the place of a recipient whose answer is known and is held back
-// by the breaker.
-func (l *lane) heldBack(e *envelope) {
-	e.held = true
-	l.mu.Lock()
-	e.flow.reserved--
-	l.mu.Unlock()
-}
-
-// busyWith reports whether more answers for the run may come.
-func (l *lane) busyWith(r *Run) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	f := l.byRun[r]
-	return f != nil && (f.destinations.len() > 0 || f.reading > 0 || f.reserved > 0)
-}
-
 // Settle implements pool.Queue.
 func (l *lane) Settle(via *pool.Connection, m *smtp.Message, out *smtp.Outcome, took time.Duration) {
 	l.engine.settle(via, m.Tag.(*envelope), out, took)

@@ -94,7 +94,8 @@ func (e *Engine) join(d *destination, l *lane, now time.Time) {
 
 // resume lets d flow now, or when the site's rest for its campaign is over.
 func (e *Engine) resume(d *destination, f *flow, now time.Time) {
-	if until := d.run.restingUntil(f.lane.site); until.After(now) {
+	if until, reason := d.run.restingUntil(f.lane.site); until.After(now) {
+		d.domain.SetTrouble(reason, now, until)
 		e.timetable.add(d, until)
 		return
 	}

@@ -147,7 +147,7 @@ func (e *Engine) durable(group []ledger.Settlement) {
 			continue
 		}
 		f := first.flow
-		n := 0
+		n, places := 0, 0
 		for n < len(group) {
 			env, ours := group[n].Tag.(*envelope)
 			if !ours || env.flow != f {
@@ -156,11 +156,14 @@ func (e *Engine) durable(group []ledger.Settlement) {
 			if s := &group[n]; !s.Due.IsZero() {
 				e.timetable.add(env.destination, s.Due)
 			}
+			if !env.held {
+				places++
+			}
 			env.free()
 			n++
 		}
 		f.lane.mu.Lock()
-		f.reserved -= n
+		f.reserved -= places
 		f.lane.mu.Unlock()
 		f.lane.offer()
 		f.run.check()

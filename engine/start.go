@@ -134,7 +134,7 @@ func (e *Engine) complete(s *campaign.Settings) {
 func (e *Engine) restoreBreakers(r *Run) error {
 	return e.ledger.ForEachLearned(learnedBreaker, func(key string, value []byte) error {
 		name, at, _ := strings.Cut(key, "\x00")
-		if name != r.campaign.Name() || len(value) != 8 {
+		if name != r.campaign.Name() || len(value) < 8 {
 			return nil
 		}
 		until := time.UnixMilli(int64(binary.BigEndian.Uint64(value)))
@@ -142,7 +142,7 @@ func (e *Engine) restoreBreakers(r *Run) error {
 			e.routing.Lock()
 			s := e.siteFor(at)
 			e.routing.Unlock()
-			r.breakers[s] = &breaker{Breaker: throttle.Breaker{Limit: e.config.Breaker}, restUntil: until}
+			r.breakers[s] = &breaker{Breaker: throttle.Breaker{Limit: e.config.Breaker}, restUntil: until, reason: string(value[8:])}
 		}
 		return nil
 	})

@@ -44,6 +44,8 @@ type world struct {
 	log    *logbook
 	engine *Engine // nil: not open
 	mail   mailbag
+	// rowPatience replaces breakerPatience; 0: it stays.
+	rowPatience time.Duration
 }
 
 // newWorld makes a world. settings is what penstock.yaml says beyond what suits
@@ -158,6 +160,9 @@ func (w *world) open() *Engine {
 	e, err := Open(w.config, slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelInfo})))
 	if err != nil {
 		w.Fatal(err)
+	}
+	if w.rowPatience > 0 {
+		e.breakerPatience = w.rowPatience
 	}
 	w.engine = e
 	return e
@@ -463,4 +468,32 @@ func (w *world) reread(c *campaign.Campaign) *campaign.Campaign {
 		w.Fatal(err)
 	}
 	return c
+}
+
+// patience makes the breaker look more often whether a row can still grow.
+func (w *world) patience(d time.Duration) { w.rowPatience = d }
+
+// tenants makes one.test and two.test two routes of one site, behind one server
+// with the lines of script.
+func (w *world) tenants(script string) {
+	w.Helper()
+	w.names(map[string]nameserver.Name{
+		"one.test":    {MX: []string{"10 one.mx.test"}},
+		"two.test":    {MX: []string{"10 two.mx.test"}},
+		"one.mx.test": {A: []string{"127.0.0.2"}},
+		"two.mx.test": {A: []string{"127.0.0.3"}},
+		"fine.test":   {MX: []string{"10 fine.test"}, A: []string{"127.0.0.4"}},
+	}, "servers:\n"+listed("listen: [127.0.0.2, 127.0.0.3]\n"+script)+listed("name: fine.test"))
+	w.config.MX.Rules = w.write("sites.txt", "mx.test tenants\n")
+}
+
+// tried is those of the addresses that were tried at least once.
+func (w *world) tried(r *Run, addresses []string) (all []string) {
+	w.Helper()
+	for _, a := range addresses {
+		if slices.ContainsFunc(w.history(r, a).Attempts, func(a ledger.Attempt) bool { return a.Attempted }) {
+			all = append(all, a)
+		}
+	}
+	return all
 }
