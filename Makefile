@@ -23,7 +23,7 @@ interop: ## against Postfix, Exim, OpenSMTPD and other verifiers; installs Debia
 	.ci/interop
 
 crash: build ## 100 kills over a campaign of 200,000 recipients
-	PENSTOCK_CRASH=1 PENSTOCK_BIN=$(BIN) $(GO) test -run TestKilledAtRandom -timeout 30m -count 1 -v ./bench/crash
+	PENSTOCK_CRASH=1 PENSTOCK_BIN=$(CURDIR)/$(BIN) $(GO) test -run TestKilledAtRandom -timeout 30m -count 1 -v ./bench/crash
 
 bench: build ## the table of figures; SCENARIO="a b" chooses
 	$(BIN) bench $(SCENARIO)

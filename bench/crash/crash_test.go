@@ -156,16 +156,18 @@ retry: {first: 1s, factor: 1, max: 2s}
 }
 
 // configure writes a configuration with which about rate messages a second go
-// out, by chance in this gear or that; 0: as fast as it goes.
+// out, by chance in this gear or that.
 func (k *killing) configure(rate float64) {
 	gear := pick(k.rand, "auto", "auto", "lock-step", "pipelining", "chunking")
 	tls := pick(k.rand, "none", "none", "opportunistic")
 	connections, inDoubt := 1+k.rand.IntN(10), pick(k.rand, 1, 4, 16, 16, 64)
 	k.doubt += connections * inDoubt * len(sites)
-	messages := "none"
-	if rate > 0 {
-		messages = fmt.Sprintf("%d/m", max(60, int(rate*60/float64(len(sites)))))
-	}
+	messages := fmt.Sprintf("%d/m", max(60, int(rate*60/float64(len(sites)))))
+	k.write(gear, tls, messages, connections, pick(k.rand, 3, 50, 1000), inDoubt)
+}
+
+// write writes the configuration.
+func (k *killing) write(gear, tls, rate string, connections, perConnection, inDoubt int) {
 	var routes strings.Builder
 	for i, addr := range k.sink.Addrs() {
 		fmt.Fprintf(&routes, "  %s: %q\n", sites[i].domain, addr)
@@ -177,7 +179,7 @@ routes:
 retry: {first: 1s, factor: 1, max: 2s}
 ledger: {min_free: 0}
 max_in_doubt: %d
-`, gear, tls, &routes, connections, messages, pick(k.rand, 3, 50, 1000), inDoubt))
+`, gear, tls, &routes, connections, rate, perConnection, inDoubt))
 }
 
 func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }
@@ -246,7 +248,7 @@ func (k *killing) live(d time.Duration) bool {
 
 // finish sends the rest without being killed.
 func (k *killing) finish() {
-	k.configure(0)
+	k.write("auto", "none", "none", 20, 1000, 16)
 	if r := k.place.Run("send", "campaign.yaml", "--quiet"); r.Code != 0 {
 		k.Errorf("the last process: %v", r)
 	}
