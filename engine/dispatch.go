@@ -202,9 +202,9 @@ func (w *worker) compose(t *task) {
 		e := envelopes.Get().(*envelope)
 		e.flow, e.destination = t.flow, t.destination
 		e.seq, e.was, e.attempts = r.Seq, r.Was, r.Attempts
-		switch {
-		case t.destination.refusal != nil:
-			w.engine.settleUnsent(e, ledger.Bounced, t.destination.refusal)
+		switch refusal := t.destination.refusal; {
+		case refusal != nil && refusal != expiredVerdict:
+			w.engine.settleUnsent(e, ledger.Bounced, refusal)
 			continue
 		case expired:
 			w.engine.settleUnsent(e, ledger.Expired, expiredVerdict)
