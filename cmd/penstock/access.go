@@ -24,7 +24,8 @@ const (
 )
 
 // whileHeld tries open until the directory is free, held by a process that
-// answers, or out of patience; the last two end with open's error.
+// answers, or out of patience; the last two end with open's error, and the end of
+// ctx with its own.
 func whileHeld(ctx context.Context, dir string, open func() error) error {
 	for deadline := time.Now().Add(heldPatience); ; {
 		err := open()
@@ -34,7 +35,7 @@ func whileHeld(ctx context.Context, dir string, open func() error) error {
 		select {
 		case <-time.After(heldAgain):
 		case <-ctx.Done():
-			return err
+			return ctx.Err()
 		}
 	}
 }

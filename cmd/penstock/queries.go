@@ -163,7 +163,8 @@ func writeStream[R, T any, PT interface {
 	*T
 	proto.Message
 }](w io.Writer, format string, stream received[R], records func(*R) []PT, columns []string, cells func(PT) []string) error {
-	write, flush := func(PT) error { return nil }, func() error { return nil }
+	var write func(PT) error
+	flush := func() error { return nil }
 	switch format {
 	case "json":
 		write = func(r PT) error {

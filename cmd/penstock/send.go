@@ -87,7 +87,7 @@ func (s *sending) run(cmd *cobra.Command, path string) (err error) {
 }
 
 // send is the main job.
-func (s *sending) send(ctx context.Context, cmd *cobra.Command, cfg *config.Config, c *campaign.Campaign, log *slog.Logger) error {
+func (s *sending) send(ctx context.Context, cmd *cobra.Command, cfg *config.Config, c *campaign.Campaign, log *slog.Logger) (err error) {
 	var e *engine.Engine
 	if err := whileHeld(ctx, cfg.Data, func() (err error) {
 		e, err = engine.Open(cfg, log)
@@ -109,7 +109,7 @@ func (s *sending) send(ctx context.Context, cmd *cobra.Command, cfg *config.Conf
 		if !ended {
 			_ = drain() // the error that led here says more
 		}
-		_ = e.Close()
+		err = errors.Join(err, e.Close())
 	}()
 	listener, err := control.Listen(cfg.Data)
 	if err != nil {
@@ -128,7 +128,10 @@ func (s *sending) send(ctx context.Context, cmd *cobra.Command, cfg *config.Conf
 	done()
 	if err != nil {
 		if ctx.Err() != nil {
-			return &exit{exitStopped, errors.New("stopped while loading: nothing was sent, and the next send loads again")}
+			if !s.quiet {
+				fmt.Fprintln(os.Stderr, "stopped before anything was sent; the same command loads again or goes on")
+			}
+			return &exit{code: exitStopped}
 		}
 		return err
 	}

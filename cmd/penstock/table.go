@@ -125,7 +125,12 @@ func csvTable(w io.Writer, columns ...string) (row func(cells ...string) error, 
 }
 
 // clip cuts s to a width on the terminal.
-func clip(s string, width int) string { return runewidth.Truncate(s, max(0, width), "…") }
+func clip(s string, width int) string {
+	if width < 1 {
+		return ""
+	}
+	return runewidth.Truncate(s, width, "…")
+}
 
 // count writes a number with separators: 1,234,567.
 func count[T ~uint64 | ~int | ~uint32 | ~int64](n T) string {
