@@ -44,10 +44,10 @@ func (e *Engine) hold(f *flow, key string, s ledger.Settlement, now time.Time) b
 	}
 	r, site := f.run, f.lane.site
 	r.mu.Lock()
-	b := r.breakers[site]
+	b := r.breakers[site.name]
 	if b == nil {
 		b = &breaker{Breaker: throttle.Breaker{Limit: e.config.Breaker}}
-		r.breakers[site] = b
+		r.breakers[site.name] = b
 	}
 	if now.Before(b.restUntil) {
 		until := b.restUntil
@@ -63,9 +63,9 @@ func (e *Engine) hold(f *flow, key string, s ledger.Settlement, now time.Time) b
 	r.streaks.Store(true)
 	if !tripped {
 		if b.release == nil {
-			b.release = time.AfterFunc(e.breakerPatience, func() { e.rowStands(r, site) })
+			b.release = time.AfterFunc(e.patience(), func() { e.rowStands(r, site) })
 		} else {
-			b.release.Reset(e.breakerPatience)
+			b.release.Reset(e.patience())
 		}
 		r.mu.Unlock()
 		f.lane.offer()
@@ -89,6 +89,13 @@ func (e *Engine) hold(f *flow, key string, s ledger.Settlement, now time.Time) b
 	return true
 }
 
+func (e *Engine) patience() time.Duration {
+	if p := e.tuning.breakerPatience; p > 0 {
+		return p
+	}
+	return breakerPatience
+}
+
 // lanesOf is a site's lanes as of now.
 func (e *Engine) lanesOf(s *site) []*lane {
 	e.routing.Lock()
@@ -105,14 +112,14 @@ func (e *Engine) rowStands(r *Run, s *site) {
 	for _, l := range e.lanesOf(s) {
 		if l.busyWith(r) {
 			r.mu.Lock()
-			if b := r.breakers[s]; len(b.held) > 0 {
-				b.release.Reset(e.breakerPatience)
+			if b := r.breakers[s.name]; len(b.held) > 0 {
+				b.release.Reset(e.patience())
 			}
 			r.mu.Unlock()
 			return
 		}
 	}
-	e.releaseRow(r, s)
+	e.releaseRow(r, s.name)
 }
 
 // rest holds what a lane has for a run back until the given time.
@@ -141,11 +148,11 @@ func (e *Engine) settleResting(held []ledger.Settlement, until time.Time) {
 // broken, and what was held back are bounces after all.
 func (e *Engine) streakEnds(f *flow) {
 	if f.run.streaks.Load() {
-		e.releaseRow(f.run, f.lane.site)
+		e.releaseRow(f.run, f.lane.site.name)
 	}
 }
 
-func (e *Engine) releaseRow(r *Run, site *site) {
+func (e *Engine) releaseRow(r *Run, site string) {
 	r.mu.Lock()
 	b := r.breakers[site]
 	if b == nil || len(b.held) == 0 {
@@ -165,7 +172,7 @@ func (e *Engine) releaseRow(r *Run, site *site) {
 func (r *Run) restingUntil(s *site) (time.Time, string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if b := r.breakers[s]; b != nil {
+	if b := r.breakers[s.name]; b != nil {
 		return b.restUntil, b.reason
 	}
 	return time.Time{}, ""
@@ -175,10 +182,7 @@ func (r *Run) restingUntil(s *site) (time.Time, string) {
 // and what is not recorded would be uncertain.
 func (e *Engine) releaseRows(r *Run) {
 	r.mu.Lock()
-	var sites []*site
-	for s := range r.breakers {
-		sites = append(sites, s)
-	}
+	sites := slices.Collect(maps.Keys(r.breakers))
 	r.mu.Unlock()
 	for _, s := range sites {
 		e.releaseRow(r, s)

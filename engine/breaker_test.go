@@ -78,7 +78,7 @@ func TestBlockIsSeenThroughOneConnection(t *testing.T) {
 func TestBlockIsSeenAtAMeasuredPace(t *testing.T) {
 	w := newWorld(t, "breaker: {threshold: 3}\nlimits: {default: {message_rate: 600/m}}\n")
 	w.serve(policyRule, "blocked.test")
-	w.patience(10 * time.Millisecond)
+	w.tuning.breakerPatience = 10 * time.Millisecond
 	w.open()
 	r := w.start(w.campaign("c", "", people(8, "blocked.test")...))
 	w.idle(r)
@@ -111,7 +111,7 @@ func TestShortRowBouncesWhenItBreaks(t *testing.T) {
 func TestShortRowAtTheEndBounces(t *testing.T) {
 	w := newWorld(t, "")
 	w.serve(policyRule, "blocked.test")
-	w.patience(10 * time.Millisecond)
+	w.tuning.breakerPatience = 10 * time.Millisecond
 	w.open()
 	r := w.start(w.campaign("c", "", people(19, "blocked.test")...))
 	w.finish(r)

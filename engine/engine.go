@@ -52,13 +52,22 @@ type Engine struct {
 	runs    []*Run           // guarded by routing
 
 	traits traits
+	tuning tuning
+}
 
-	breakerPatience time.Duration // the constant, but for tests
+// tuning is times that tests shorten; a zero value is the usual one.
+type tuning struct {
+	// breakerPatience stands for the constant.
+	breakerPatience time.Duration
+	// hostRest is how long a failing host rests at first.
+	hostRest time.Duration
 }
 
 // Open makes an engine on the configuration's data directory. ledger.ErrHeld
 // and ledger.ErrNewerFormat tell a person what to do. Close must follow.
-func Open(c *config.Config, log *slog.Logger) (*Engine, error) {
+func Open(c *config.Config, log *slog.Logger) (*Engine, error) { return openTuned(c, log, tuning{}) }
+
+func openTuned(c *config.Config, log *slog.Logger, t tuning) (*Engine, error) {
 	never, problems := campaign.ReadSuppression(c.Suppress...)
 	if err := problems.Err(); err != nil {
 		return nil, err
@@ -77,8 +86,7 @@ func Open(c *config.Config, log *slog.Logger) (*Engine, error) {
 		fatal:     make(chan error, 1),
 		sites:     make(map[string]*site),
 		lanes:     make(map[string]*lane),
-
-		breakerPatience: breakerPatience,
+		tuning:    t,
 	}
 	e.refusals = &lane{engine: e, site: &site{name: "(refused)"}}
 	if err := e.open(); err != nil {
@@ -130,10 +138,11 @@ func (e *Engine) equip() (err error) {
 		return err
 	}
 	e.pool, err = newPool(e.config, pool.Options{
-		Window:   e.config.MaxInDoubt,
-		Memory:   &e.traits,
-		Observer: e,
-		Log:      e.log,
+		Window:    e.config.MaxInDoubt,
+		RestFirst: e.tuning.hostRest,
+		Memory:    &e.traits,
+		Observer:  e,
+		Log:       e.log,
 	})
 	return err
 }
@@ -217,6 +226,9 @@ func (e *Engine) Drain(ctx context.Context) error {
 	runs := slices.Clone(e.runs)
 	e.routing.Unlock()
 	for _, r := range runs {
+		if r.onExpiry != nil {
+			r.onExpiry.Stop()
+		}
 		e.releaseRows(r)
 	}
 	for _, l := range lanes {

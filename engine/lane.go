@@ -46,6 +46,9 @@ type lane struct {
 	// for that.
 	sevenBit bool
 	retired  bool
+	// restUntil and restWhy are set while no host of the lane can be reached.
+	restUntil time.Time
+	restWhy   string
 }
 
 const (
@@ -176,6 +179,19 @@ func (l *lane) unlist(f *flow) {
 	if l.turn > i {
 		l.turn--
 	}
+}
+
+// rest notes that no host can be reached before until.
+func (l *lane) rest(why string, until time.Time) {
+	l.mu.Lock()
+	l.restUntil, l.restWhy = until, why
+	l.mu.Unlock()
+}
+
+func (l *lane) restingUntil() (time.Time, string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.restUntil, l.restWhy
 }
 
 // limit is how many recipients of f may be in doubt at once. Without an open

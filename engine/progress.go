@@ -107,7 +107,7 @@ func (r *Run) resting(now time.Time) []string {
 	var names []string
 	for s, b := range r.breakers {
 		if now.Before(b.restUntil) {
-			names = append(names, s.name)
+			names = append(names, s)
 		}
 	}
 	slices.Sort(names)

@@ -2,8 +2,11 @@ package engine
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
+	"github.com/penstock-mail/penstock/engine/ledger"
 	"github.com/penstock-mail/penstock/mx"
 	"github.com/penstock-mail/penstock/pool"
 )
@@ -65,6 +68,25 @@ func (e *Engine) overdue(d *destination, now time.Time) bool {
 	return true
 }
 
+// expire is called when a run's time is over: what waits in lanes is settled.
+// What waits for its retry was given none behind that time, and what is held
+// back for trouble finds out when its rest ends.
+func (e *Engine) expire(r *Run) {
+	e.routing.Lock()
+	lanes := slices.Collect(maps.Values(e.lanes))
+	e.routing.Unlock()
+	for _, l := range lanes {
+		idle, unsent := l.empty(r)
+		for _, d := range idle {
+			e.refuse(d, expiredVerdict)
+			d.run.left(1)
+		}
+		for _, u := range unsent {
+			e.settleUnsent(u, ledger.Expired, expiredVerdict)
+		}
+	}
+}
+
 // troubleDelay is how long to leave a domain alone that could not be looked
 // up, longer each time.
 func (e *Engine) troubleDelay(d *destination) time.Duration {
@@ -94,9 +116,12 @@ func (e *Engine) join(d *destination, l *lane, now time.Time) {
 
 // resume lets d flow now, or when the site's rest for its campaign is over.
 func (e *Engine) resume(d *destination, f *flow, now time.Time) {
-	if until, reason := d.run.restingUntil(f.lane.site); until.After(now) {
-		d.domain.SetTrouble(reason, now, until)
-		e.timetable.add(d, until)
+	until, reason := d.run.restingUntil(f.lane.site)
+	if lane, why := f.lane.restingUntil(); lane.After(until) {
+		until, reason = lane, why
+	}
+	if until.After(now) {
+		e.holdBack(d, reason, now, until)
 		return
 	}
 	if _, troubled := d.domain.Trouble(); troubled {
@@ -120,19 +145,35 @@ func (e *Engine) fire(d *destination) {
 	e.route(d)
 }
 
-// retire closes a lane that has nothing left to do.
+// retire closes a lane that has neither connections nor work, and its site when
+// that was its last: a list may have a hundred thousand of them. A few idle
+// sites are kept for the display.
 func (e *Engine) retire(l *lane) {
+	if l.pool == nil || l.connections.Load() > 0 {
+		return
+	}
 	e.routing.Lock()
 	ok := l.retire()
-	if ok {
+	var idle *site
+	if s := l.site; ok {
 		delete(e.lanes, l.key)
-		delete(l.site.lanes, l)
+		delete(s.lanes, l)
+		if len(s.lanes) == 0 && len(e.sites) > keptSites {
+			delete(e.sites, s.name)
+			idle = s
+		}
 	}
 	e.routing.Unlock()
 	if ok {
 		l.pool.Close()
 	}
+	if idle != nil {
+		idle.pool.Close()
+	}
 }
+
+// keptSites is how many sites stay known that have nothing to do.
+const keptSites = 1000
 
 // laneFor gives the lane of a route, opened when there is none.
 func (e *Engine) laneFor(r *mx.Route) *lane {
@@ -168,15 +209,23 @@ func (e *Engine) unreachable(l *lane, f pool.Failure, retry time.Time) {
 	reason := f.Error()
 	l.site.note(reason)
 	e.log.Warn("site cannot be reached", "site", l.site.name, "host", f.Host, "reason", reason, "retry", retry)
+	l.rest(reason, retry)
 	idle, unsent := l.empty(nil)
 	for _, d := range idle {
-		if !e.overdue(d, now) {
-			d.domain.SetTrouble(reason, now, retry)
-			e.timetable.add(d, retry)
-		}
+		e.holdBack(d, reason, now, retry)
 		d.run.left(1)
 	}
 	for _, u := range unsent {
 		e.handBack(u)
 	}
+}
+
+// holdBack leaves a domain alone until the given time, unless its campaign has
+// expired.
+func (e *Engine) holdBack(d *destination, reason string, now, until time.Time) {
+	if e.overdue(d, now) {
+		return
+	}
+	d.domain.SetTrouble(reason, now, until)
+	e.timetable.add(d, until)
 }

@@ -24,6 +24,7 @@ type Run struct {
 	rate       *throttle.Pace // nil: no max_rate
 	loaded     time.Time      // Date of every message
 	expires    time.Time      // set once sending begins; zero: not yet
+	onExpiry   *time.Timer
 
 	// activity counts what keeps the run from being idle: the walk over its
 	// domains, look-ups under way, active destinations, reserved recipients.
@@ -38,7 +39,7 @@ type Run struct {
 	streaks atomic.Bool
 
 	mu       sync.Mutex
-	breakers map[*site]*breaker // guarded by mu
+	breakers map[string]*breaker // by site; guarded by mu
 }
 
 // Idle is signalled each time nothing of the run is due or in flight.
@@ -72,8 +73,18 @@ func (r *Run) left(n int64) {
 // schedule has d looked at again when its next retry is due.
 func (r *Run) schedule(d *destination) {
 	if due, ok := d.domain.NextDue(); ok {
-		r.engine.timetable.add(d, due)
+		r.engine.scheduleAt(d, due)
 	}
+}
+
+// scheduleAt has d looked at again at a time. What is due already counts as the
+// run's activity at once, or the run would seem idle for a moment.
+func (e *Engine) scheduleAt(d *destination, at time.Time) {
+	if at.After(e.now()) {
+		e.timetable.add(d, at)
+		return
+	}
+	e.fire(d)
 }
 
 // begin waits for the campaign's time, then walks over its domains and routes
@@ -95,6 +106,8 @@ func (r *Run) begin(ctx context.Context) {
 		return
 	}
 	r.expires = r.campaign.Totals().Started.Add(r.settings.ExpireAfter)
+	// What waits for a connection that never comes must run out, too.
+	r.onExpiry = time.AfterFunc(time.Until(r.expires), func() { r.engine.expire(r) })
 	err := r.campaign.Domains(func(domain *ledger.Domain) bool {
 		counts := domain.Counts()
 		if counts[ledger.Pending]+counts[ledger.Deferred]+counts[ledger.Uncertain] == 0 {

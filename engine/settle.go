@@ -154,7 +154,7 @@ func (e *Engine) durable(group []ledger.Settlement) {
 				break
 			}
 			if s := &group[n]; !s.Due.IsZero() {
-				e.timetable.add(env.destination, s.Due)
+				e.scheduleAt(env.destination, s.Due)
 			}
 			if !env.held {
 				places++
@@ -166,6 +166,7 @@ func (e *Engine) durable(group []ledger.Settlement) {
 		f.reserved -= places
 		f.lane.mu.Unlock()
 		f.lane.offer()
+		e.retire(f.lane)
 		f.run.check()
 		f.run.left(int64(n))
 		group = group[n:]

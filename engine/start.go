@@ -90,7 +90,7 @@ func (e *Engine) newRun(c *ledger.Campaign) (*Run, error) {
 	r := &Run{
 		engine: e, campaign: c, template: template, settings: settings, never: never,
 		idle: make(chan struct{}, 1), finished: make(chan struct{}),
-		breakers: make(map[*site]*breaker),
+		breakers: make(map[string]*breaker),
 	}
 	if rate := settings.MaxRate; rate.Count > 0 {
 		r.rate = throttle.NewPace(throttle.Rate{Count: rate.Count, Per: rate.Per})
@@ -139,10 +139,7 @@ func (e *Engine) restoreBreakers(r *Run) error {
 		}
 		until := time.UnixMilli(int64(binary.BigEndian.Uint64(value)))
 		if until.After(e.now()) {
-			e.routing.Lock()
-			s := e.siteFor(at)
-			e.routing.Unlock()
-			r.breakers[s] = &breaker{Breaker: throttle.Breaker{Limit: e.config.Breaker}, restUntil: until, reason: string(value[8:])}
+			r.breakers[at] = &breaker{Breaker: throttle.Breaker{Limit: e.config.Breaker}, restUntil: until, reason: string(value[8:])}
 		}
 		return nil
 	})

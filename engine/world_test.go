@@ -44,8 +44,7 @@ type world struct {
 	log    *logbook
 	engine *Engine // nil: not open
 	mail   mailbag
-	// rowPatience replaces breakerPatience; 0: it stays.
-	rowPatience time.Duration
+	tuning tuning
 }
 
 // newWorld makes a world. settings is what penstock.yaml says beyond what suits
@@ -157,12 +156,9 @@ func portOf(w *world, addr string) int {
 // open opens the engine.
 func (w *world) open() *Engine {
 	w.Helper()
-	e, err := Open(w.config, slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelInfo})))
+	e, err := openTuned(w.config, slog.New(slog.NewTextHandler(w.log, nil)), w.tuning)
 	if err != nil {
 		w.Fatal(err)
-	}
-	if w.rowPatience > 0 {
-		e.breakerPatience = w.rowPatience
 	}
 	w.engine = e
 	return e
@@ -469,9 +465,6 @@ func (w *world) reread(c *campaign.Campaign) *campaign.Campaign {
 	}
 	return c
 }
-
-// patience makes the breaker look more often whether a row can still grow.
-func (w *world) patience(d time.Duration) { w.rowPatience = d }
 
 // tenants makes one.test and two.test two routes of one site, behind one server
 // with the lines of script.
