@@ -94,6 +94,12 @@ func (q *queue[T]) take() (v T, ok bool) {
 	return q.items.pop()
 }
 
+func (q *queue[T]) len() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.items.len()
+}
+
 // close ends all takes at once; what still waits is dropped.
 func (q *queue[T]) close() {
 	q.mu.Lock()

@@ -18,6 +18,26 @@ func (e *Engine) route(d *destination) {
 	e.lookups.put(d)
 }
 
+// aheadEnough waits while look-ups run far enough ahead: while a thousand dials
+// stand in line, more domains would only fill memory. Sites that hold back do
+// not stand in that line, so they never keep others from being looked up.
+func (e *Engine) aheadEnough(ctx context.Context) {
+	const enough = 1000
+	ahead := func() bool { return e.lookups.len() > enough || e.pool.Stats().Queued > enough }
+	if !ahead() {
+		return
+	}
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for ahead() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // lookup is one of the goroutines that ask the resolver. There are as many as
 // look-ups may run side by side.
 func (e *Engine) lookup(ctx context.Context) {

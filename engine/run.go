@@ -116,6 +116,7 @@ func (r *Run) begin(ctx context.Context) {
 		d := newDestination(r, domain)
 		switch due, waits := domain.NextDue(); {
 		case domain.Fresh() > 0 || waits && !due.After(r.engine.now()):
+			r.engine.aheadEnough(ctx)
 			r.engine.route(d)
 		case waits:
 			r.engine.timetable.add(d, due)
