@@ -29,14 +29,14 @@ type Site struct {
 
 // sites are where the campaign goes, with their share of Recipients.
 var sites = []Site{
-	{[]string{"birch.test", "larch.test"}, 9000, "one fast pair of servers for two domains"},
+	{[]string{"birch.test", "larch.test"}, 9000, "one fast pair of servers for both"},
 	{[]string{"far.test"}, 3000, "150 ms away"},
-	{[]string{"slow.test"}, 1500, "old: no pipelining, thinks 100 ms about each message"},
-	{[]string{"narrow.test"}, 2500, "takes 4 connections, turns others away with 421"},
-	{[]string{"grey.test"}, 2000, "greylists: the first try is deferred for 3 seconds"},
-	{[]string{"picky.test"}, 1500, "knows not everybody, and some mailboxes are full"},
-	{[]string{"spare.test"}, 200, "its first server is down, its second is not"},
-	{[]string{"nomail.test"}, 200, "accepts no mail and says so in DNS (null MX)"},
+	{[]string{"slow.test"}, 1500, "old: no pipelining, 100 ms a message"},
+	{[]string{"narrow.test"}, 2500, "takes 4 connections, 421 to the others"},
+	{[]string{"grey.test"}, 2000, "greylists: come back after 3 seconds"},
+	{[]string{"picky.test"}, 1500, "knows not everybody, some are full"},
+	{[]string{"spare.test"}, 200, "its first server is down"},
+	{[]string{"nomail.test"}, 200, "accepts no mail, says DNS (null MX)"},
 	{[]string{"nowhere.test"}, 100, "does not exist"},
 }
 

@@ -127,14 +127,14 @@ func (d *demonstration) prove() error {
 	if err != nil {
 		return err
 	}
-	d.say("\nThe receiving servers wrote down %s messages for %s different recipients: %s\ncame twice, %s reached another than its To says.",
-		count(s.Arrivals), count(s.Recipients), none(len(s.Repeated)), none(len(s.Misdirected)))
+	d.say("\nThe mail servers wrote down %s messages for %s recipients.\n%s came twice, %s reached another than its To says.",
+		count(s.Arrivals), count(s.Recipients), none(len(s.Repeated)), strings.ToLower(none(len(s.Misdirected))))
 	d.say("\n%s", d.bold("Everything is in "+d.dir+":"))
 	t := newTable(d.out)
 	for _, f := range []struct{ name, what string }{
-		{"campaign.yaml", "the message and its settings, with body.html, body.txt, people.csv"},
+		{"campaign.yaml", "the message, with body.html, body.txt and people.csv"},
 		{"penstock.yaml", "the configuration"},
-		{"ledger", "the data directory: every recipient and what became of them"},
+		{"ledger", "the data directory: what became of every recipient"},
 		{"sink.yaml, zone.yaml", "how the mail servers behave, and DNS"},
 		{"arrived.tsv", "what the mail servers accepted"},
 		{"stopped.txt", "the report when it was interrupted"},
@@ -158,7 +158,7 @@ func (d *demonstration) prove() error {
 
 func none(n int) string {
 	if n == 0 {
-		return "none"
+		return "None"
 	}
 	return count(n)
 }
@@ -279,7 +279,27 @@ func (d *demonstration) prompt(args []string) string { return "$ " + d.bold(d.ty
 
 // typed is a command line as a person would write it, on several lines if it is
 // long.
-func (d *demonstration) typed(args []string) string { return "penstock " + strings.Join(args, " ") }
+func (d *demonstration) typed(args []string) string {
+	const width = 76
+	text, column := "penstock", len("$ penstock")
+	for i, a := range args {
+		// A flag's value stays beside it, and the file beside >.
+		need := len(a) + 1
+		if leads(a) && i+1 < len(args) {
+			need += len(args[i+1]) + 1
+		}
+		if column+need > width && !(i > 0 && leads(args[i-1])) {
+			text += " \\\n     "
+			column = 5
+		}
+		text += " " + a
+		column += len(a) + 1
+	}
+	return text
+}
+
+// leads reports whether a word belongs to the one behind it.
+func leads(word string) bool { return strings.HasPrefix(word, "-") || word == ">" }
 
 // bold is text that stands out, where there is a terminal that can show it.
 func (d *demonstration) bold(text string) string {

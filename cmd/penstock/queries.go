@@ -100,7 +100,7 @@ func newExport(f *flags) *cobra.Command {
 	}
 	c.Flags().StringSliceVar(&states, "state", nil, "only these `states`, separated by commas")
 	f.add(c, "config", "data")
-	c.Flags().StringVar(&f.format, "format", "csv", "output: csv or json (JSON lines)")
+	c.Flags().StringVar(&f.format, "format", "csv", "output `format`: csv or json (JSON lines)")
 	return c
 }
 
@@ -148,6 +148,7 @@ func newRejects(f *flags) *cobra.Command {
 		},
 	}
 	f.add(c, "config", "data", "format")
+	c.Flags().Lookup("format").Usage = "output `format`: table, csv or json (JSON lines)"
 	return c
 }
 

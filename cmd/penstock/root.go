@@ -86,7 +86,7 @@ func (f *flags) add(c *cobra.Command, names ...string) {
 		case "dns":
 			set.StringArrayVar(&f.dns, name, nil, "DNS resolver, `host:port`; may be repeated (default: the system's)")
 		case "format":
-			set.StringVar(&f.format, name, "table", "output: table, json or csv")
+			set.StringVar(&f.format, name, "table", "output `format`: table or json")
 		case "quiet":
 			set.BoolVar(&f.quiet, name, false, "print nothing but errors")
 		case "log-level":
