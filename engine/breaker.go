@@ -195,6 +195,7 @@ func (l *lane) heldBack(e *envelope) {
 	e.held = true
 	l.mu.Lock()
 	e.flow.reserved--
+	l.reserved--
 	l.mu.Unlock()
 }
 

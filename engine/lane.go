@@ -40,6 +40,8 @@ type lane struct {
 	preparing  fifo[*task] // in the order read, so that file order is kept
 	ready      fifo[*envelope]
 	readyBytes int
+	// reserved is the places taken by all flows.
+	reserved int
 	// waiting is about how many recipients the active destinations have.
 	waiting int
 	// sevenBit: a host of this lane lacks 8BITMIME, so messages are composed
@@ -194,6 +196,16 @@ func (l *lane) restingUntil() (time.Time, string) {
 	return l.restUntil, l.restWhy
 }
 
+// limit is how many recipients of all flows may be in doubt at once: what the
+// most generous of them allows. One budget for all makes it the turns that
+// decide who gets how much. REQUIRES: mu held.
+func (l *lane) limit() (most int) {
+	for _, f := range l.flows {
+		most = max(most, f.limit())
+	}
+	return most
+}
+
 // limit is how many recipients of f may be in doubt at once. Without an open
 // connection it is none: what waits for one, perhaps for hours, is neither
 // leased nor held in memory.
@@ -213,6 +225,7 @@ func (l *lane) reserve() (f *flow, d *destination, n int, ok bool) {
 	if l.readyBytes > maxReadyBytes || l.engine.held() {
 		return nil, nil, 0, false
 	}
+	room := l.limit() - l.reserved
 	for range l.flows {
 		if l.turn >= len(l.flows) {
 			l.turn = 0
@@ -221,7 +234,10 @@ func (l *lane) reserve() (f *flow, d *destination, n int, ok bool) {
 		if f.credit <= 0 {
 			f.credit = batchSize * f.run.weight()
 		}
-		n = min(f.limit()-f.reserved, batchSize, f.credit)
+		if room <= 0 {
+			break
+		}
+		n = min(f.limit()-f.reserved, room, batchSize, f.credit)
 		if f.destinations.len() == 0 || n <= 0 {
 			l.turn++
 			continue
@@ -236,6 +252,7 @@ func (l *lane) reserve() (f *flow, d *destination, n int, ok bool) {
 		d, _ = f.destinations.pop()
 		f.reading++
 		f.reserved += n
+		l.reserved += n
 		f.run.activity.Add(int64(n))
 		return f, d, n, true
 	}
@@ -249,6 +266,7 @@ func (l *lane) release(t *task, reserved int, more bool) {
 	l.mu.Lock()
 	f.reading--
 	f.reserved -= reserved - read
+	l.reserved -= reserved - read
 	if !t.batch.Empty() {
 		l.preparing.push(t)
 	}

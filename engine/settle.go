@@ -164,6 +164,7 @@ func (e *Engine) durable(group []ledger.Settlement) {
 		}
 		f.lane.mu.Lock()
 		f.reserved -= places
+		f.lane.reserved -= places
 		f.lane.mu.Unlock()
 		f.lane.offer()
 		e.retire(f.lane)
