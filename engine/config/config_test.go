@@ -224,3 +224,16 @@ func check(t *testing.T, c *Config, problems problem.List) {
 		t.Fatalf("accepted %+v with %v", c, problems)
 	}
 }
+
+// TestTheReadmeShowsTheExample: the reference that people read is the one that
+// is tested.
+func TestTheReadmeShowsTheExample(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(readme), strings.TrimSpace(string(Example))) {
+		t.Error("README.md does not show engine/config/penstock.yaml as it is")
+	}
+}
