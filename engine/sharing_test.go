@@ -81,7 +81,7 @@ func TestDoubtIsBounded(t *testing.T) {
   - {at: rcpt, share: 0.1, times: 1, reply: "451 4.3.0 Try again"}
   - {at: end, share: 0.1, reply: "550 5.1.1 No such user"}`, "a.test")
 			e := w.open()
-			camp := w.campaign("c", fmt.Sprintf("max_in_doubt: %d\n", c.doubt), people(600, "a.test")...)
+			camp := w.campaign("c", fmt.Sprintf("max_in_doubt: %d\n", c.doubt), people(60*c.connections*min(c.doubt, 5), "a.test")...)
 			loaded := w.load(camp)
 			r, err := e.Start(t.Context(), loaded)
 			if err != nil {
