@@ -95,7 +95,8 @@ func copyRows(ctx context.Context, loader *ledger.Loader, rows *campaign.Reader,
 			})
 		default:
 			err = loader.Add(ledger.Row{
-				Seq: ledger.Seq(row.Seq), Local: row.Local, Domain: row.Domain, Fields: row.Fields,
+				Seq: ledger.Seq(row.Seq), File: row.File, Line: row.Line,
+				Local: row.Local, Domain: row.Domain, Fields: row.Fields,
 				Suppressed: suppressed(never, row.Local, row.Domain),
 			})
 		}
