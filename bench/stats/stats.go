@@ -34,6 +34,12 @@ type Sender struct {
 	Send Phase `json:"send"`
 	// Ledger is what the run wrote.
 	Ledger Ledger `json:"ledger"`
+	// Aside is CPU time of this process and its children that is the measuring's
+	// own and not the sender's: what fills another program's queue.
+	Aside time.Duration `json:"aside_ns,omitempty"`
+	// PeakBytes is resident memory where the sender knows better than the system,
+	// which would count this process too.
+	PeakBytes int64 `json:"peak_bytes,omitempty"`
 }
 
 // Phase is a span of a process's life, measured by a Meter.
