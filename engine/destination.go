@@ -22,14 +22,17 @@ type destination struct {
 	expires atomic.Int64
 
 	// refusal is set where the domain accepts no mail: its recipients bounce.
-	// Written while it is looked up, read while it is active.
-	refusal *unsent
+	refusal atomic.Pointer[unsent]
+	// looking: a look-up is under way or stands in line.
+	looking atomic.Bool
 	// tries counts look-ups in a row that found nothing out. Look-up only.
 	tries uint8
 
-	// active: stands in flow.destinations or is being read; guarded by lane.mu.
-	active bool
-	// counted is its share of lane.waiting; guarded by lane.mu.
+	// active: stands in flow.destinations or is being read. A new route may
+	// come while it is active in the lane of the old one: it stays there until
+	// it has run dry.
+	active atomic.Bool
+	// counted is its share of lane.waiting; guarded by the lane's mu while active.
 	counted int
 
 	due  time.Time // guarded by timetable.mu

@@ -202,7 +202,7 @@ func (w *worker) compose(t *task) {
 		e := envelopes.Get().(*envelope)
 		e.flow, e.destination = t.flow, t.destination
 		e.seq, e.was, e.attempts = r.Seq, r.Was, r.Attempts
-		switch refusal := t.destination.refusal; {
+		switch refusal := t.destination.refusal.Load(); {
 		case refusal != nil && refusal != expiredVerdict:
 			w.engine.settleUnsent(e, ledger.Bounced, refusal)
 			continue

@@ -106,12 +106,11 @@ func (l *lane) flowOf(r *Run) *flow {
 func (l *lane) activate(f *flow, d *destination, now time.Time) (ok bool) {
 	waiting := d.domain.Fresh() + d.domain.DueCount(now)
 	l.mu.Lock()
-	if l.retired || d.active {
+	if l.retired || !d.active.CompareAndSwap(false, true) {
 		ok = !l.retired
 		l.mu.Unlock()
 		return ok
 	}
-	d.active = true
 	d.counted = waiting
 	l.waiting += waiting
 	f.destinations.push(d)
@@ -274,11 +273,13 @@ func (l *lane) release(t *task, reserved int, more bool) {
 	if more {
 		f.destinations.push(d)
 	} else {
-		d.active = false
 		counted = d.counted
 	}
 	d.counted -= counted
 	l.waiting -= counted
+	if !more {
+		d.active.Store(false) // from here on another lane may have it
+	}
 	l.unlist(f)
 	l.mu.Unlock()
 	gone := int64(reserved - read)
@@ -378,9 +379,9 @@ func (l *lane) empty(only *Run) (idle []*destination, unsent []*envelope) {
 			if !ok {
 				break
 			}
-			d.active = false
 			l.waiting -= d.counted
 			d.counted = 0
+			d.active.Store(false)
 			idle = append(idle, d)
 		}
 		l.unlist(f)

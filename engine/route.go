@@ -14,6 +14,9 @@ import (
 // route has d's hosts looked up; attach follows. It counts as activity of the
 // run until then.
 func (e *Engine) route(d *destination) {
+	if !d.looking.CompareAndSwap(false, true) {
+		return
+	}
 	d.run.activity.Add(1)
 	e.lookups.put(d)
 }
@@ -46,21 +49,26 @@ func (e *Engine) lookup(ctx context.Context) {
 		if !ok {
 			return
 		}
-		e.attach(d, e.resolver.Resolve(ctx, d.domain.Name()))
+		for !e.attach(d, e.resolver.Resolve(ctx, d.domain.Name())) {
+			// Its lane was retired meanwhile: the next answer opens another.
+		}
+		d.looking.Store(false)
 		d.run.left(1)
 	}
 }
 
 // attach sends d's recipients where the answer says. An answer that could not
 // be found out holds the domain back and is one record, not one per recipient.
-func (e *Engine) attach(d *destination, a mx.Answer) {
+// ok is false when it must be looked up once more.
+func (e *Engine) attach(d *destination, a mx.Answer) (ok bool) {
 	now := e.now()
 	switch a.Status {
 	case mx.Found:
-		d.tries, d.refusal = 0, nil
+		d.tries = 0
+		d.refusal.Store(nil)
 		d.setExpires(a.Expires)
 		d.domain.SetSite(a.Route.Site)
-		e.join(d, e.laneFor(a.Route), now)
+		return e.join(d, e.laneFor(a.Route), now)
 	case mx.NullMX:
 		e.refuse(d, &unsent{code: 556, enhanced: [3]uint16{5, 1, 10}, text: a.Reason}) // RFC 7505 4.2
 	case mx.NoDomain:
@@ -70,12 +78,13 @@ func (e *Engine) attach(d *destination, a mx.Answer) {
 	default:
 		retry := now.Add(e.troubleDelay(d))
 		if e.overdue(d, now) {
-			return
+			return true
 		}
 		e.log.Warn("domain cannot be looked up", "domain", a.Domain, "reason", a.Reason, "retry", retry)
 		d.domain.SetTrouble(a.Reason, now, retry)
 		e.timetable.add(d, retry)
 	}
+	return true
 }
 
 // overdue lets a domain whose campaign has expired run out: its recipients are
@@ -117,32 +126,31 @@ func (e *Engine) troubleDelay(d *destination) time.Duration {
 // refuse bounces what d has and will have: it flows through a lane without
 // connections, where each recipient is settled instead of sent.
 func (e *Engine) refuse(d *destination, why *unsent) {
-	d.refusal = why
+	d.refusal.Store(why)
 	d.setExpires(e.now().Add(time.Hour))
-	e.join(d, e.refusals, e.now())
+	e.join(d, e.refusals, e.now()) // that lane never retires
 }
 
-// join puts d into l, unless l was retired meanwhile or its site rests for the
-// campaign.
-func (e *Engine) join(d *destination, l *lane, now time.Time) {
+// join puts d into l; ok is false when l was retired meanwhile.
+func (e *Engine) join(d *destination, l *lane, now time.Time) (ok bool) {
 	f := l.flowOf(d.run)
 	if f == nil {
-		e.route(d)
-		return
+		return false
 	}
 	d.setFlow(f)
-	e.resume(d, f, now)
+	return e.resume(d, f, now)
 }
 
-// resume lets d flow now, or when the site's rest for its campaign is over.
-func (e *Engine) resume(d *destination, f *flow, now time.Time) {
+// resume lets d flow now, or when the rest of its lane, or of the site for its
+// campaign, is over. ok is false when the lane was retired meanwhile.
+func (e *Engine) resume(d *destination, f *flow, now time.Time) (ok bool) {
 	until, reason := d.run.restingUntil(f.lane.site)
 	if lane, why := f.lane.restingUntil(); lane.After(until) {
 		until, reason = lane, why
 	}
 	if until.After(now) {
 		e.holdBack(d, reason, now, until)
-		return
+		return true
 	}
 	if _, troubled := d.domain.Trouble(); troubled {
 		d.domain.ClearTrouble()
@@ -150,19 +158,15 @@ func (e *Engine) resume(d *destination, f *flow, now time.Time) {
 	if due, ok := d.domain.NextDue(); ok && due.After(now) {
 		e.timetable.add(d, due)
 	}
-	if !f.lane.activate(f, d, now) {
-		e.route(d)
-	}
+	return f.lane.activate(f, d, now)
 }
 
-// fire is called by the timetable when d's time has come.
+// fire is called when d's time has come.
 func (e *Engine) fire(d *destination) {
 	now := e.now()
-	if f := d.currentFlow(); f != nil && now.Before(d.routeExpires()) {
-		e.resume(d, f, now)
-		return
+	if f := d.currentFlow(); f == nil || !now.Before(d.routeExpires()) || !e.resume(d, f, now) {
+		e.route(d)
 	}
-	e.route(d)
 }
 
 // retire closes a lane that has neither connections nor work, and its site when
