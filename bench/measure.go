@@ -3,6 +3,7 @@ package bench
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -71,7 +72,11 @@ func (r *runner) run(ctx context.Context, s *Scenario, w *workplace, p *Program)
 	command := &Command{
 		Campaign: w.campaign, People: w.people, Message: w.message, Dir: dir, Recipients: s.Recipients, Connections: s.Connections,
 		Size: s.Size, First: "u0@" + s.domain(0), LoadOnly: s.LoadOnly,
+		Body: filepath.Join(w.dir, "body.html"), Senders: r.options.Senders, Source: p.Source, Built: p.Built,
 		Config: filepath.Join(dir, "penstock.yaml"), Data: filepath.Join(dir, "data"), Stats: filepath.Join(dir, "stats.json"),
+	}
+	if s.DKIM != "" {
+		command.Key = filepath.Join(w.dir, "dkim.pem")
 	}
 	// The name server is the harness's own: its CPU counts for neither side.
 	if s.Sites > 1 {
@@ -121,7 +126,7 @@ func (m *Sample) work(s *Scenario, sender, receiver *os.ProcessState) error {
 	n := float64(m.Messages)
 	if s.LoadOnly {
 		n = float64(s.Recipients)
-	} else if m.Messages < int64(s.Recipients) && s.Command == nil {
+	} else if m.Messages < int64(s.Recipients) {
 		return fmt.Errorf("the sink accepted %d of %d messages", m.Messages, s.Recipients)
 	}
 	if n == 0 {
@@ -136,6 +141,9 @@ func (m *Sample) work(s *Scenario, sender, receiver *os.ProcessState) error {
 		m.PerSecond = (n - 1) / m.Sending
 	}
 	m.CPU = micros(sender) / n
+	if m.Sender != nil {
+		m.CPU -= m.Sender.Aside.Seconds() * 1e6 / n
+	}
 	m.SinkCPU = micros(receiver) / n
 	m.RoundTrips = float64(m.Sink.Flights) / n
 	m.Size = float64(m.Sink.ContentBytes) / n
@@ -144,6 +152,9 @@ func (m *Sample) work(s *Scenario, sender, receiver *os.ProcessState) error {
 		m.Written = float64(u.Oublock) * 512 / n
 	}
 	if t := m.Sender; t != nil {
+		if t.PeakBytes > 0 {
+			m.PeakMB = float64(t.PeakBytes) / 1e6
+		}
 		m.LoadCPU = t.Load.CPU().Seconds() * 1e6 / n
 		m.SendCPU = t.Send.CPU().Seconds() * 1e6 / n
 		m.Allocations = float64(t.Send.Mallocs) / n
@@ -162,7 +173,11 @@ func (r *runner) send(ctx context.Context, s *Scenario, dir string, words []stri
 	c.Dir = dir
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
 	c.WaitDelay = 30 * time.Second
-	c.Env = append(os.Environ(), r.options.Env...)
+	c.Env = os.Environ()
+	for name, value := range s.Env {
+		c.Env = append(c.Env, name+"="+value)
+	}
+	c.Env = append(c.Env, r.options.Env...)
 	var out bytes.Buffer
 	c.Stdout, c.Stderr = &out, &out
 	err := c.Run()
@@ -194,9 +209,10 @@ func (r *runner) startSink(s *Scenario, w *workplace, dir string) (*receiver, er
 	if s.Sites > 1 {
 		listen = "0.0.0.0:0" // all of 127.0.0.0/8; --local-only keeps others out
 	}
+	loops := cmp.Or(r.options.SinkLoops, s.SinkLoops)
 	v := &receiver{stats: filepath.Join(dir, "sink.json")}
 	args := append(r.options.Sink[1:len(r.options.Sink):len(r.options.Sink)],
-		"--listen", listen, "--script", w.script, "--stats", v.stats, "--local-only", "--plain=false", "--until-eof", "--loops", strconv.Itoa(r.options.SinkLoops))
+		"--listen", listen, "--script", w.script, "--stats", v.stats, "--local-only", "--plain=false", "--until-eof", "--loops", strconv.Itoa(loops))
 	v.cmd = exec.Command(r.options.Sink[0], args...)
 	v.cmd.Env = append(os.Environ(), r.options.SinkEnv...)
 	var stderr bytes.Buffer

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +19,8 @@ type Program struct {
 	Version string
 	// Command is the command line, each word a template over Command.
 	Command []string
+	// Source and Built are Command's, for senders of this repository.
+	Source, Built string
 }
 
 // Command is what the words of a command line can use.
@@ -27,8 +28,12 @@ type Command struct {
 	// Campaign, Config, Data and Stats are paths for Penstock's own command;
 	// Data does not exist yet, Stats is to be written (package stats).
 	Campaign, Config, Data, Stats string
-	// People is the recipients as CSV, Message one message as a file.
-	People, Message string
+	// People is the recipients as CSV, Body the template of the HTML, Message one
+	// message as a file, Key the PEM file to sign with; empty: unsigned.
+	People, Body, Message, Key string
+	// Senders is what bench/senders/install filled, Source is this repository;
+	// Built is the program that the scenario's build made.
+	Senders, Source, Built string
 	// Dir is a directory that is gone after the run.
 	Dir string
 	// Sink is where to send to; Host and Port are its parts; DNS is a name
@@ -71,8 +76,8 @@ func (c *Command) words(command []string) ([]string, error) {
 }
 
 // resolveProgram finds what --against names: a command line with templates, a
-// program, or a commit, which is built below dir.
-func resolveProgram(ctx context.Context, name, dir string, log io.Writer) (*Program, error) {
+// program, or a commit, which is built below the runner's directory.
+func (r *runner) resolveProgram(ctx context.Context, name string) (*Program, error) {
 	if strings.Contains(name, "{{") {
 		words := strings.Fields(name)
 		return &Program{Name: filepath.Base(words[0]), Command: words}, nil
@@ -83,26 +88,26 @@ func resolveProgram(ctx context.Context, name, dir string, log io.Writer) (*Prog
 		}
 		return &Program{Name: filepath.Base(path), Version: versionOf(ctx, path), Command: penstock(path)}, nil
 	}
-	return buildCommit(ctx, name, dir, log)
+	return r.buildCommit(ctx, name)
 }
 
 // buildCommit builds the command of another commit of the repository that we
 // are in, from an export: the working tree stays as it is.
-func buildCommit(ctx context.Context, ref, dir string, log io.Writer) (*Program, error) {
-	commit, err := output(ctx, "", "git", "rev-parse", "--verify", "--quiet", ref+"^{commit}")
+func (r *runner) buildCommit(ctx context.Context, ref string) (*Program, error) {
+	commit, err := output(ctx, r.options.Source, "git", "rev-parse", "--verify", "--quiet", ref+"^{commit}")
 	if err != nil {
 		return nil, fmt.Errorf("against %q: neither a program nor a commit of this repository", ref)
 	}
-	top, err := output(ctx, "", "git", "rev-parse", "--show-toplevel")
+	top, err := r.top(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("against %s: %w", ref, err)
 	}
-	tree := filepath.Join(dir, "against-"+commit[:12])
+	tree := filepath.Join(r.dir, "against-"+commit[:12])
 	program := filepath.Join(tree, "penstock-"+commit[:12])
 	if err := os.MkdirAll(tree, 0o755); err != nil {
 		return nil, err
 	}
-	fmt.Fprintf(log, "building %s\n", commit[:12])
+	fmt.Fprintf(r.log, "building %s\n", commit[:12])
 	archive := filepath.Join(tree, "source.tar")
 	for _, step := range []struct {
 		in   string
@@ -110,7 +115,7 @@ func buildCommit(ctx context.Context, ref, dir string, log io.Writer) (*Program,
 	}{
 		{top, []string{"git", "archive", "--output", archive, commit}},
 		{tree, []string{"tar", "xf", archive}},
-		{tree, []string{"go", "build", "-trimpath", "-o", program, "./cmd/penstock"}},
+		{tree, goBuild(program, "./cmd/penstock")},
 	} {
 		if _, err := output(ctx, step.in, step.args...); err != nil {
 			return nil, fmt.Errorf("against %s: %w", ref, err)

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -8,8 +9,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -32,6 +33,9 @@ type Options struct {
 	SinkLoops int
 	// Env and SinkEnv are added to the environment, such as GOMAXPROCS=1.
 	Env, SinkEnv []string
+	// Senders is what bench/senders/install filled; empty: $PENSTOCK_SENDERS, or
+	// bin/senders.
+	Senders string
 	// Dir is where campaigns and data lie while it runs; empty: a temporary
 	// directory. Keep leaves it there.
 	Dir  string
@@ -43,6 +47,9 @@ type Options struct {
 	List bool
 	// Timeout of one run.
 	Timeout time.Duration
+	// Source is a directory of the repository that commits and other senders are
+	// built from; empty: the current one.
+	Source string
 }
 
 // Flags defines the options as flags.
@@ -54,6 +61,7 @@ func (o *Options) Flags(set *flag.FlagSet) {
 	set.IntVar(&o.SinkLoops, "sink-loops", 0, "event loops of the receiver (default: one for each processor)")
 	set.Var((*list)(&o.Env), "env", "add `NAME=VALUE` to the sender's environment; may be repeated")
 	set.Var((*list)(&o.SinkEnv), "sink-env", "add `NAME=VALUE` to the receiver's environment; may be repeated")
+	set.StringVar(&o.Senders, "senders", "", "the `directory` that bench/senders/install filled (default: $PENSTOCK_SENDERS, or bin/senders)")
 	set.StringVar(&o.Dir, "dir", "", "work in this `directory` (default: a temporary one)")
 	set.BoolVar(&o.Keep, "keep", false, "keep campaigns, data directories and files of every run")
 	set.StringVar(&o.Out, "out", "", "write JSON and Markdown into this `directory` (default: bench/out where there is a bench)")
@@ -67,6 +75,8 @@ type runner struct {
 	log      io.Writer
 	programs []*Program
 	dir      string
+	// built has the path of what was built, by package.
+	built map[string]string
 }
 
 // Run runs scenarios and prints a table to out, and what it is doing to log. A
@@ -80,7 +90,7 @@ func Run(ctx context.Context, o Options, out, log io.Writer) error {
 	if o.List {
 		return printScenarios(out, o.Scenarios)
 	}
-	r := &runner{options: o, log: log}
+	r := &runner{options: o, log: log, built: map[string]string{}}
 	if err := r.prepare(ctx); err != nil {
 		return err
 	}
@@ -151,11 +161,17 @@ func (r *runner) prepare(ctx context.Context) (err error) {
 	} else if r.dir, err = filepath.Abs(r.dir); err != nil {
 		return fmt.Errorf("bench: %w", err)
 	}
+	if o.Senders == "" {
+		o.Senders = cmp.Or(os.Getenv("PENSTOCK_SENDERS"), filepath.Join(o.Source, "bin", "senders"))
+	}
+	if o.Senders, err = filepath.Abs(o.Senders); err != nil {
+		return fmt.Errorf("bench: %w", err)
+	}
 	for _, name := range []string{o.Program, o.Against} {
 		if name == "" {
 			continue
 		}
-		p, err := resolveProgram(ctx, name, r.dir, r.log)
+		p, err := r.resolveProgram(ctx, name)
 		if err != nil {
 			return err
 		}
@@ -171,19 +187,26 @@ func (r *runner) prepare(ctx context.Context) (err error) {
 // the programs in turns, so that a change of the machine's mood hits both.
 func (r *runner) scenario(ctx context.Context, s *Scenario) *Row {
 	row := &Row{Scenario: s}
-	if s.Needs != "" {
-		if _, err := exec.LookPath(s.Needs); err != nil {
-			row.Skipped = s.Needs + " is not installed"
-			return row
-		}
-	}
-	programs := r.programs
-	if s.Command != nil {
-		programs = []*Program{{Name: s.Name, Command: s.Command}}
-	}
 	repeats := r.options.Repeats
 	if s.Repeats > 0 {
 		repeats = s.Repeats
+	}
+	if s.Signatures {
+		r.signatures(ctx, row, repeats)
+		return row
+	}
+	programs := r.programs
+	if s.Command != nil {
+		p, missing, err := r.peer(ctx, s)
+		switch {
+		case missing != "":
+			row.Skipped = missing
+			return row
+		case err != nil:
+			row.Failure = err.Error()
+			return row
+		}
+		programs = []*Program{p}
 	}
 	for _, p := range programs {
 		row.Results = append(row.Results, &Result{Program: p.Name})
@@ -218,6 +241,9 @@ func (r *runner) scenario(ctx context.Context, s *Scenario) *Row {
 				return row
 			}
 			row.Results[i].Samples = append(row.Results[i].Samples, sample)
+			if t := sample.Sender; s.Command != nil && t != nil {
+				row.Results[i].Program = strings.TrimSpace(t.Program + " " + t.Revision)
+			}
 			fmt.Fprintf(r.log, "%s %s %d/%d: %.0f/s, %.1f us\n", s.Name, p.Name, n+1, repeats, sample.PerSecond, sample.CPU)
 		}
 	}

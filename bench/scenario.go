@@ -20,6 +20,8 @@ import (
 type Scenario struct {
 	// Name is the file's name without its ending.
 	Name string `yaml:"-" json:"name"`
+	// Like is a built-in scenario that this one is, but for what its file says.
+	Like string `yaml:"like" json:"-"`
 	// Order is where it stands among the others.
 	Order int `yaml:"order" json:"-"`
 	// About is one line for the report.
@@ -55,10 +57,19 @@ type Scenario struct {
 	OnRequest bool `yaml:"on_request" json:"on_request,omitempty"`
 	// Repeats is how often it runs; 0: as the harness is told.
 	Repeats int `yaml:"repeats" json:"-"`
+	// Env is added to the sender's environment, SinkLoops is the sink's event
+	// loops; the harness's own options win.
+	Env       map[string]string `yaml:"env" json:"env,omitempty"`
+	SinkLoops int               `yaml:"sink_loops" json:"sink_loops,omitempty"`
 	// Command is the sender's command line instead of Penstock's, as a template
-	// each word; see Command. Needs names a program without which it is skipped.
+	// each word; see Command. Needs names programs and modules without which it is
+	// skipped; Build is a Go package of this repository that is the sender.
 	Command []string `yaml:"command" json:"command,omitempty"`
-	Needs   string   `yaml:"needs" json:"needs,omitempty"`
+	Needs   []string `yaml:"needs" json:"needs,omitempty"`
+	Build   string   `yaml:"build" json:"build,omitempty"`
+	// Signatures: nothing is sent; RSA signatures are made in memory, by Penstock's
+	// signer, by crypto/rsa and by OpenSSL.
+	Signatures bool `yaml:"signatures" json:"signatures,omitempty"`
 
 	Target Target `yaml:"target" json:"target"`
 }
@@ -74,9 +85,17 @@ type Target struct {
 	LoadCPU float64 `yaml:"load_cpu_us" json:"load_cpu_us,omitempty"`
 	// PeakMB is resident memory at most, in 10^6 octets.
 	PeakMB float64 `yaml:"peak_mb" json:"peak_mb,omitempty"`
-	// CPU a message at most Times that of the scenario Of, in the same run.
-	Times float64 `yaml:"times" json:"times,omitempty"`
-	Of    string  `yaml:"of" json:"of,omitempty"`
+	// Allocations a message at most, while sending.
+	Allocations float64 `yaml:"allocations" json:"allocations,omitempty"`
+	// CPU a message at most Times, or at least AtLeastTimes, that of the scenario
+	// Of, in the same run.
+	Times        float64 `yaml:"times" json:"times,omitempty"`
+	AtLeastTimes float64 `yaml:"at_least_times" json:"at_least_times,omitempty"`
+	Of           string  `yaml:"of" json:"of,omitempty"`
+	// Of a scenario with signatures: the CPU of crypto/rsa and of OpenSSL, at
+	// least so many times Penstock's.
+	CryptoRSA float64 `yaml:"crypto_rsa_times" json:"crypto_rsa_times,omitempty"`
+	OpenSSL   float64 `yaml:"openssl_times" json:"openssl_times,omitempty"`
 }
 
 //go:embed scenarios/*.yaml
@@ -146,7 +165,7 @@ func namesOf(all []*Scenario) (names []string) {
 // errors, all of them at once.
 func ParseScenario(file string, text []byte) (*Scenario, error) {
 	s := &Scenario{Name: strings.TrimSuffix(strings.TrimSuffix(path.Base(file), ".yaml"), ".yml")}
-	if err := yaml.UnmarshalWithOptions(text, s, yaml.Strict()); err != nil {
+	if err := s.read(text, 0); err != nil {
 		return nil, fmt.Errorf("scenario %s: %w", file, err)
 	}
 	s.fill()
@@ -154,7 +173,7 @@ func ParseScenario(file string, text []byte) (*Scenario, error) {
 	wrong := func(format string, args ...any) {
 		errs = append(errs, fmt.Errorf("scenario %s: "+format, append([]any{file}, args...)...))
 	}
-	if s.Recipients < 1 {
+	if s.Recipients < 1 && !s.Signatures {
 		wrong("recipients: %d is not positive", s.Recipients)
 	}
 	if s.Domains < s.Sites || s.Sites < 1 {
@@ -183,13 +202,41 @@ func ParseScenario(file string, text []byte) (*Scenario, error) {
 	} else if _, err := sink.ParseScript("sink", text); err != nil {
 		wrong("%v", err)
 	}
-	if (s.Target.Of == "") != (s.Target.Times == 0) {
-		wrong("target: times and of belong together")
+	if (s.Target.Of == "") != (s.Target.Times == 0 && s.Target.AtLeastTimes == 0) {
+		wrong("target: of belongs together with times or at_least_times")
+	}
+	if s.Build != "" && s.Command == nil {
+		wrong("build: without a command that uses {{.Built}}")
 	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
 	return s, nil
+}
+
+// read lays the file over the one that it is like. What is true of a file alone
+// is not handed on: its place, its target, that it is on request.
+func (s *Scenario) read(text []byte, depth int) error {
+	var head struct {
+		Like string `yaml:"like"`
+	}
+	if err := yaml.Unmarshal(text, &head); err != nil {
+		return err
+	}
+	if head.Like != "" {
+		if depth == 3 {
+			return fmt.Errorf("like: %s is like too many others", head.Like)
+		}
+		below, err := builtin.ReadFile("scenarios/" + head.Like + ".yaml")
+		if err != nil {
+			return fmt.Errorf("like: there is no scenario %q", head.Like)
+		}
+		if err := s.read(below, depth+1); err != nil {
+			return fmt.Errorf("like %s: %w", head.Like, err)
+		}
+		s.Target, s.OnRequest, s.About, s.Order = Target{}, false, "", 0
+	}
+	return yaml.UnmarshalWithOptions(text, s, yaml.Strict())
 }
 
 func (s *Scenario) fill() {
@@ -214,6 +261,9 @@ func (s *Scenario) fill() {
 // scaled returns s with its recipients multiplied.
 func (s *Scenario) scaled(by float64) *Scenario {
 	c := *s
+	if s.Signatures {
+		return &c
+	}
 	c.Recipients = max(1, int(float64(s.Recipients)*by))
 	return &c
 }

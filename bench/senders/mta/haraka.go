@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/penstock-mail/penstock/bench/peers/letters"
+	"github.com/penstock-mail/penstock/bench/senders/letters"
 )
 
 // haraka takes letters and queues them to its own outbound engine, in one
@@ -25,7 +25,7 @@ var haraka = &agent{
 		}
 		values := map[string]string{"host": j.host, "port": j.port, "listen": fmt.Sprint(j.listen), "connections": fmt.Sprint(j.Connections)}
 		// Haraka does without a setting of its own, but not without this file.
-		connection, err := os.ReadFile(filepath.Join(j.peers, "node/node_modules/Haraka/config/connection.ini"))
+		connection, err := os.ReadFile(filepath.Join(j.senders, "node/node_modules/Haraka/config/connection.ini"))
 		if err != nil {
 			return err
 		}
@@ -53,17 +53,17 @@ var haraka = &agent{
 		}
 		return j.write("haraka/config/dkim/sender.test/selector", letters.Selector+"\n", nil)
 	},
-	daemons: func(j *job, holding bool) ([]*daemon, error) {
+	daemons: func(j *job, _ bool) ([]*daemon, error) {
 		node, err := exec.LookPath("node")
 		if err != nil {
 			return nil, err
 		}
-		words := []string{node, filepath.Join(j.peers, "node/node_modules/Haraka/bin/haraka"), "-c", filepath.Join(j.dir, "haraka")}
-		return []*daemon{{words: words, env: []string{"NODE_PATH=" + filepath.Join(j.peers, "node/node_modules"), "NODE_ENV=production"}, ready: j.intake()}}, nil
+		words := []string{node, filepath.Join(j.senders, "node/node_modules/Haraka/bin/haraka"), "-c", filepath.Join(j.dir, "haraka")}
+		return []*daemon{{words: words, env: []string{"NODE_PATH=" + filepath.Join(j.senders, "node/node_modules"), "NODE_ENV=production"}, ready: j.intake()}}, nil
 	},
 	queue: func(j *job) []string { return []string{filepath.Join(j.dir, "haraka/queue")} },
 	version: func(j *job) string {
-		words := strings.Fields(firstLine("node", filepath.Join(j.peers, "node/node_modules/Haraka/bin/haraka"), "--version"))
+		words := strings.Fields(firstLine("node", filepath.Join(j.senders, "node/node_modules/Haraka/bin/haraka"), "--version"))
 		if len(words) == 0 {
 			return ""
 		}

@@ -11,7 +11,7 @@ import (
 
 	"github.com/wneessen/go-mail"
 
-	"github.com/penstock-mail/penstock/bench/peers/letters"
+	"github.com/penstock-mail/penstock/bench/senders/letters"
 )
 
 func main() { letters.Main("wneessen/go-mail", open) }

@@ -4,6 +4,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -17,15 +18,15 @@ import (
 	"strings"
 	"time"
 
-	"github.com/penstock-mail/penstock/bench/peers/letters"
+	"github.com/penstock-mail/penstock/bench/senders/letters"
 )
 
 // fillers is how many connections hand in letters: enough to keep a server busy
 // on a small machine, few enough for its defaults.
 const fillers = 10
 
-// fill hands every letter in.
-func (j *job) fill() error {
+// fill hands every letter in. At the end of ctx it stops handing in.
+func (j *job) fill(ctx context.Context) error {
 	in := j.Job
 	in.Sink, in.Connections = j.intake(), min(fillers, len(j.Letters.People))
 	return in.SendAll(func(in *letters.Job) (letters.Connection, error) {
@@ -33,7 +34,7 @@ func (j *job) fill() error {
 		if err != nil {
 			return nil, fmt.Errorf("fill the queue: %w", err)
 		}
-		return &filler{job: in, client: c}, nil
+		return &filler{ctx: ctx, job: in, client: c}, nil
 	})
 }
 
@@ -42,6 +43,7 @@ func (j *job) intake() string { return "127.0.0.1:" + strconv.Itoa(j.listen) }
 
 // filler is a connection to the server.
 type filler struct {
+	ctx    context.Context
 	job    *letters.Job
 	client *smtp.Client
 	buffer []byte
@@ -49,6 +51,9 @@ type filler struct {
 
 // Send hands in the n-th letter.
 func (f *filler) Send(n int) error {
+	if err := f.ctx.Err(); err != nil {
+		return err
+	}
 	if err := f.client.Mail(letters.Sender); err != nil {
 		return err
 	}
@@ -72,9 +77,11 @@ func (f *filler) Close() error {
 	return nil
 }
 
-// emptied waits until no directory has a file.
-func emptied(dirs []string, patience time.Duration) error {
-	deadline := time.Now().Add(patience)
+// emptied waits until no directory has a file. At the end of ctx it is an error
+// that names one that is left.
+func emptied(ctx context.Context, dirs []string) error {
+	again := time.NewTicker(look)
+	defer again.Stop()
 	for {
 		left := ""
 		for _, d := range dirs {
@@ -85,10 +92,11 @@ func emptied(dirs []string, patience time.Duration) error {
 		if left == "" {
 			return nil
 		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("after %v %s is still queued", patience, left)
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("stopped while %s was queued", left)
+		case <-again.C:
 		}
-		<-time.After(look)
 	}
 }
 
@@ -109,7 +117,7 @@ func firstFile(dir string) (path string) {
 
 // program finds one of a peer's programs: as fetched, or as installed.
 func (j *job) program(name string) (string, error) {
-	for _, p := range []string{filepath.Join(j.peers, "bin", name), filepath.Join("/usr/sbin", name)} {
+	for _, p := range []string{filepath.Join(j.senders, "bin", name), filepath.Join("/usr/sbin", name)} {
 		if st, err := os.Stat(p); err == nil && st.Mode().IsRegular() {
 			return p, nil
 		}

@@ -12,7 +12,7 @@ import (
 
 	"github.com/emersion/go-msgauth/dkim"
 
-	"github.com/penstock-mail/penstock/bench/peers/letters"
+	"github.com/penstock-mail/penstock/bench/senders/letters"
 )
 
 func main() { letters.Main("net/smtp", open) }

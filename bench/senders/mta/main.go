@@ -18,19 +18,23 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
-	"time"
+	"syscall"
 
-	"github.com/penstock-mail/penstock/bench/peers/letters"
+	"github.com/penstock-mail/penstock/bench/senders/letters"
 	"github.com/penstock-mail/penstock/bench/stats"
 )
 
 func main() {
-	if err := run(os.Args[1:]); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	if err := run(ctx, os.Args[1:]); err != nil {
 		fmt.Fprintf(os.Stderr, "mta: %v\n", err)
 		os.Exit(1)
 	}
@@ -39,9 +43,9 @@ func main() {
 // job is what the command line asks for.
 type job struct {
 	letters.Job
-	// dir is where everything of this run lies; peers is what bench/peers/install
+	// dir is where everything of this run lies; senders is what bench/senders/install
 	// fetched.
-	dir, peers string
+	dir, senders string
 	// host and port are the sink's; listen is the port where the server takes
 	// letters.
 	host, port string
@@ -54,11 +58,10 @@ type agent struct {
 	name string
 	// configure writes its files.
 	configure func(*job) error
-	// daemons are the processes to start, in order. While it is holding, it
-	// delivers nothing.
+	// holds says that it can take letters without delivering any.
+	holds bool
+	// daemons are the processes to start, in order.
 	daemons func(j *job, holding bool) ([]*daemon, error)
-	// drain, if set, is started to deliver what was held.
-	drain func(*job) (*daemon, error)
 	// queue are directories without files when everything is delivered.
 	queue func(*job) []string
 	// version is what it says of itself.
@@ -67,7 +70,7 @@ type agent struct {
 
 var agents = map[string]*agent{"postfix": postfix, "exim": exim, "opensmtpd": opensmtpd, "haraka": haraka}
 
-func run(args []string) error {
+func run(ctx context.Context, args []string) error {
 	if len(args) == 0 || agents[args[0]] == nil {
 		return errors.New("the first word names the server: postfix, exim, opensmtpd or haraka")
 	}
@@ -75,14 +78,16 @@ func run(args []string) error {
 	set := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	read := j.Flags(set)
 	set.StringVar(&j.dir, "dir", "", "work in this `directory`")
-	set.StringVar(&j.peers, "peers", "", "the `directory` that bench/peers/install filled")
+	set.StringVar(&j.senders, "senders", "", "the `directory` that bench/senders/install filled")
 	set.BoolVar(&j.hold, "hold", false, "fill the queue first, then empty it")
-	patience := set.Duration("patience", 10*time.Minute, "the longest that a phase may take")
 	if err := set.Parse(args[1:]); err != nil {
 		return err
 	}
 	if err := read(); err != nil {
 		return err
+	}
+	if j.hold && !a.holds {
+		return fmt.Errorf("%s: --hold is not for this one", a.name)
 	}
 	if err := j.place(); err != nil {
 		return err
@@ -90,7 +95,7 @@ func run(args []string) error {
 	if err := adoptOrphans(); err != nil {
 		return err
 	}
-	figures, err := measure(a, j, *patience)
+	figures, err := measure(ctx, a, j)
 	if err != nil {
 		return fmt.Errorf("%s: %w%s", a.name, err, j.lastWords())
 	}
@@ -118,7 +123,7 @@ func (j *job) place() (err error) {
 }
 
 // measure runs the phases.
-func measure(a *agent, j *job, patience time.Duration) (*stats.Sender, error) {
+func measure(ctx context.Context, a *agent, j *job) (*stats.Sender, error) {
 	s := stats.New(a.name, a.version(j))
 	s.Go, s.GOMAXPROCS = "", 0
 	s.Recipients = int64(len(j.Letters.People))
@@ -128,7 +133,7 @@ func measure(a *agent, j *job, patience time.Duration) (*stats.Sender, error) {
 	began := beginPhase()
 	running, err := start(a, j, j.hold)
 	if err == nil {
-		err = j.fill()
+		err = j.fill(ctx)
 	}
 	if err == nil && j.hold {
 		if err = stop(running); err != nil {
@@ -136,16 +141,10 @@ func measure(a *agent, j *job, patience time.Duration) (*stats.Sender, error) {
 		}
 		s.Load = began.end()
 		began = beginPhase()
-		if running, err = start(a, j, false); err == nil && a.drain != nil {
-			var d *daemon
-			if d, err = a.drain(j); err == nil {
-				err = d.start(j)
-				running = append(running, d)
-			}
-		}
+		running, err = start(a, j, false)
 	}
 	if err == nil {
-		err = emptied(a.queue(j), patience)
+		err = emptied(ctx, a.queue(j))
 	}
 	if err := errors.Join(err, stop(running)); err != nil {
 		return nil, err
@@ -155,7 +154,7 @@ func measure(a *agent, j *job, patience time.Duration) (*stats.Sender, error) {
 	return s, nil
 }
 
-// start starts the daemons of a server and waits until it listens.
+// start starts the daemons of a server, each when the one before it is ready.
 func start(a *agent, j *job, holding bool) (running []*daemon, err error) {
 	daemons, err := a.daemons(j, holding)
 	if err != nil {

@@ -55,7 +55,7 @@ var opensmtpd = &agent{
 			"host": j.host, "port": j.port, "listen": fmt.Sprint(j.listen), "connections": fmt.Sprint(j.Connections), "filter": filter, "use": use,
 		})
 	},
-	daemons: func(j *job, holding bool) ([]*daemon, error) {
+	daemons: func(j *job, _ bool) ([]*daemon, error) {
 		program, err := j.program("smtpd")
 		if err != nil {
 			return nil, err

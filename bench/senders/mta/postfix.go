@@ -14,7 +14,8 @@ import (
 // OpenDKIM signs as a milter on the way in. Nothing is rewritten, looked up in
 // DNS or limited. No log file: syslog, which costs nothing where none listens.
 var postfix = &agent{
-	name: "postfix",
+	name:  "postfix",
+	holds: true,
 	configure: func(j *job) error {
 		if err := j.write("etc/main.cf", postfixMain, postfixValues(j)); err != nil {
 			return err
@@ -42,7 +43,7 @@ var postfix = &agent{
 	},
 	daemons: func(j *job, holding bool) (all []*daemon, err error) {
 		master := filepath.Join(postfixHome(j).daemons, "master")
-		if p := filepath.Join(j.peers, "bin/master"); exists(p) {
+		if p := filepath.Join(j.senders, "bin/master"); exists(p) {
 			master = p
 		}
 		// Without a queue manager, what comes in stays.
@@ -93,7 +94,7 @@ const (
 type home struct{ daemons, commands, libraries, meta string }
 
 func postfixHome(j *job) home {
-	root := filepath.Join(j.peers, "root")
+	root := filepath.Join(j.senders, "root")
 	if !exists(filepath.Join(root, "usr/lib/postfix")) {
 		root = "/"
 	}
