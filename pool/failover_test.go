@@ -125,6 +125,25 @@ func TestRetargetEndsTheRest(t *testing.T) {
 	}
 }
 
+// TestSameHostsAgainLetThemRest: many domains with the same hosts say them over
+// and over, which is no reason to try a dead one again.
+func TestSameHostsAgainLetThemRest(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	q := newQueue(r.board, 10)
+	hosts := []Host{{Name: "mx1", Addrs: []netip.AddrPort{refusing(t)}}}
+	l := r.site.Lane(hosts, q, LaneOptions{})
+	r.await("it is told", func() bool { return len(q.down) == 1 })
+	for range 100 {
+		l.Retarget(hosts)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(q.down) != 1 || r.gate.connects != 1 {
+		t.Errorf("%d times told, %d connects, want one each", len(q.down), r.gate.connects)
+	}
+}
+
 func TestSpreadsOverEqualHostsAndSources(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(o *Options) {

@@ -107,7 +107,9 @@ func (l *Lane) wakeOne() bool {
 }
 
 // Retarget gives the lane its hosts anew. Connections to hosts that are no
-// longer among them finish what is in flight and close. A rest ends.
+// longer among them finish what is in flight and close. A rest ends where
+// something is new: each of a thousand domains with the same hosts says them
+// again, and a dead one would never rest.
 func (l *Lane) Retarget(hosts []Host) {
 	s := l.site
 	s.mu.Lock()
@@ -115,7 +117,10 @@ func (l *Lane) Retarget(hosts []Host) {
 		s.mu.Unlock()
 		return
 	}
-	l.aim(hosts)
+	if !l.aim(hosts) {
+		s.mu.Unlock()
+		return
+	}
 	l.endRest()
 	var retired []*Connection
 	for _, c := range l.conns {
@@ -131,8 +136,9 @@ func (l *Lane) Retarget(hosts []Host) {
 	l.size(false)
 }
 
-// aim sets the targets, keeping what is known. REQUIRES: Site.mu is held.
-func (l *Lane) aim(hosts []Host) {
+// aim sets the targets, keeping what is known, and reports whether they are
+// others than before. REQUIRES: Site.mu is held.
+func (l *Lane) aim(hosts []Host) (changed bool) {
 	old := l.targets
 	l.targets = make([]*target, 0, len(hosts))
 	for _, h := range hosts {
@@ -146,7 +152,9 @@ func (l *Lane) aim(hosts []Host) {
 			continue
 		}
 		l.targets = append(l.targets, &target{Host: h, state: l.site.host(h.Name)})
+		changed = true
 	}
+	changed = changed || len(old) > 0
 	for _, o := range old {
 		o.gone = true
 		if o.load == 0 {
@@ -154,6 +162,7 @@ func (l *Lane) aim(hosts []Host) {
 		}
 	}
 	slices.SortStableFunc(l.targets, func(a, b *target) int { return int(a.Preference) - int(b.Preference) })
+	return changed
 }
 
 // Close ends the lane: nothing more is pulled, what is in flight finishes and is
