@@ -38,6 +38,9 @@ type campaignRecord struct {
 	UncertainAttempts          uint64
 	Anomalies                  map[uint8]uint64 `json:",omitempty"`
 	Created, Started, Finished time.Time
+	// Cancelled is the mark that makes pending and deferred recipients
+	// cancelled ones, see shown. Their own records stay as they are.
+	Cancelled time.Time `json:",omitzero"`
 }
 
 // Campaign is a loaded campaign. There is one handle for each; any goroutine
@@ -218,6 +221,8 @@ type Totals struct {
 	// UncertainAttempts is how many attempts ever were uncertain.
 	UncertainAttempts          uint64
 	Created, Started, Finished time.Time
+	// Cancelled is zero unless the campaign was cancelled.
+	Cancelled time.Time
 }
 
 // Totals are from memory.
@@ -225,7 +230,7 @@ func (c *Campaign) Totals() Totals {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	r := &c.record
-	return Totals{r.Rows, r.Recipients, r.Rejected, r.UncertainAttempts, r.Created, r.Started, r.Finished}
+	return Totals{r.Rows, r.Recipients, r.Rejected, r.UncertainAttempts, r.Created, r.Started, r.Finished, r.Cancelled}
 }
 
 // SetSettings replaces the settings; on disk when it returns.
@@ -250,6 +255,38 @@ func (c *Campaign) MarkFinished(ctx context.Context, t time.Time) error {
 	return c.change(ctx, func(r *campaignRecord) { r.Finished = t })
 }
 
+// MarkCancelled cancels the campaign: from now on, whoever is pending or
+// deferred is shown as cancelled. Only the first mark counts.
+func (c *Campaign) MarkCancelled(ctx context.Context, t time.Time) error {
+	return c.change(ctx, func(r *campaignRecord) {
+		if r.Cancelled.IsZero() {
+			r.Cancelled = t
+		}
+	})
+}
+
+// cancelled reports whether the mark is set.
+func (c *Campaign) cancelled() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.record.Cancelled.IsZero()
+}
+
+// shown is the state that a recipient on record as s has for people: one mark
+// cancels millions at once, so no record of theirs tells of it.
+func shown(s State, cancelled bool) State {
+	if cancelled && (s == Pending || s == Deferred) {
+		return Cancelled
+	}
+	return s
+}
+
+// cancel makes counts of records those that people see of a cancelled campaign.
+func (c *Counts) cancel() {
+	c[Cancelled] += c[Pending] + c[Deferred]
+	c[Pending], c[Deferred] = 0, 0
+}
+
 func (c *Campaign) change(ctx context.Context, fn func(*campaignRecord)) error {
 	return c.ledger.writer.do(ctx, func(g *group) error {
 		c.mu.Lock()
@@ -268,6 +305,9 @@ func (c *Campaign) Counts() (Counts, error) {
 	var out Counts
 	for i := range out {
 		out[i] = c.counts[i].Load()
+	}
+	if c.cancelled() {
+		out.cancel()
 	}
 	return out, nil
 }

@@ -45,6 +45,7 @@ func (c *Campaign) Lookup(local, domain string) (*Record, error) {
 		return nil, err
 	}
 	r.State, r.Attempts, err = l.history(snap, c.number, domain, seq)
+	r.State = shown(r.State, c.cancelled())
 	return r, err
 }
 
@@ -141,7 +142,7 @@ func (c *Campaign) Export(ctx context.Context, states []State, fn func(*ExportRo
 	}
 	snap := l.db.NewSnapshot()
 	defer snap.Close()
-	n := 0
+	n, cancelled := 0, c.cancelled()
 	err := walk(snap, c.number, func(r *walked) error {
 		if n++; n%1024 == 0 && ctx.Err() != nil {
 			return ctx.Err()
@@ -153,6 +154,7 @@ func (c *Campaign) Export(ctx context.Context, states []State, fn func(*ExportRo
 			state = last.state
 			row.Attempts = int(last.attempts(r.first + uint16(len(r.history)) - 1))
 		}
+		state = shown(state, cancelled)
 		if !wanted[state] || r.flags&rowErased != 0 {
 			return nil
 		}

@@ -28,6 +28,8 @@ type Report struct {
 	// Replies in order of their number, most first.
 	Replies                    []ReplyGroup
 	Created, Started, Finished time.Time
+	// Cancelled is zero unless the campaign was cancelled.
+	Cancelled time.Time
 }
 
 // SiteReport is one site's part of a campaign.
@@ -71,7 +73,7 @@ func (c *Campaign) Report(ctx context.Context) (*Report, error) {
 	r := &Report{
 		Name: rec.Name, Rows: rec.Rows, Rejected: rec.Rejected, Loaded: rec.Recipients,
 		UncertainAttempts: rec.UncertainAttempts, Anomalies: rec.Anomalies, Rejects: rec.Rejects,
-		Created: rec.Created, Started: rec.Started, Finished: rec.Finished,
+		Created: rec.Created, Started: rec.Started, Finished: rec.Finished, Cancelled: rec.Cancelled,
 	}
 	sites := make(map[string]*SiteReport)
 	if err := eachDomain(snap, c.number, func(name, value []byte) error {
@@ -102,7 +104,14 @@ func (c *Campaign) Report(ctx context.Context) (*Report, error) {
 	}); err != nil {
 		return nil, fmt.Errorf("report on campaign %s: %w", c.name, err)
 	}
+	if !rec.Cancelled.IsZero() {
+		r.Counts.cancel()
+	}
 	for _, s := range sites {
+		if !rec.Cancelled.IsZero() {
+			s.Counts.cancel()
+			s.Trouble, s.Reason = 0, ""
+		}
 		r.Sites = append(r.Sites, *s)
 	}
 	slices.SortFunc(r.Sites, func(a, b SiteReport) int {
