@@ -30,7 +30,7 @@ type size struct {
 // that are killed at random moments, and continued by the same command, until
 // it is finished.
 func TestKilledAtRandom(t *testing.T) {
-	s := size{recipients: 5_000, loadKills: 2, kills: 8, life: 350 * time.Millisecond}
+	s := size{recipients: 4_000, loadKills: 2, kills: 8, life: 250 * time.Millisecond}
 	if os.Getenv("PENSTOCK_CRASH") != "" {
 		s = size{recipients: 200_000, loadKills: 12, kills: 100, life: 700 * time.Millisecond}
 	}

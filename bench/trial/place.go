@@ -26,9 +26,19 @@ type Place struct {
 	Data string
 }
 
-// New makes an empty place that goes away with the test.
+// New makes an empty place that goes away with the test. Its path is short, as
+// that of a Unix socket has to be.
 func New(t testing.TB) *Place {
-	dir := t.TempDir()
+	t.Helper()
+	dir, err := os.MkdirTemp("", "penstock-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Errorf("remove the place: %v", err)
+		}
+	})
 	return &Place{t: t, Dir: dir, Data: filepath.Join(dir, "penstock-data")}
 }
 
