@@ -342,6 +342,9 @@ func (w *world) has(r *Run, want string) *ledger.Report {
 // history is what became of one address.
 func (w *world) history(r *Run, address string) *ledger.Record {
 	w.Helper()
+	if err := w.engine.ledger.Flush(context.Background()); err != nil {
+		w.Fatal(err)
+	}
 	local, domain, _ := strings.Cut(address, "@")
 	record, err := r.campaign.Lookup(local, domain)
 	if err != nil {
