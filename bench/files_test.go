@@ -17,12 +17,14 @@ func TestGeneratedFilesAreValid(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, s := range all {
+		if s.Signatures {
+			continue
+		}
 		w, err := prepare(t.TempDir(), s.scaled(1e-9))
 		if err != nil {
 			t.Fatal(err)
 		}
-		// Signed scenarios wait for the campaign file to know keys.
-		if _, problems := campaign.Read(w.campaign); s.DKIM == "" && problems.Err() != nil {
+		if _, problems := campaign.Read(w.campaign); problems.Err() != nil {
 			t.Errorf("%s: %v", s.Name, problems)
 		}
 		file := filepath.Join(w.dir, "penstock.yaml")

@@ -203,7 +203,7 @@ func ParseScenario(file string, text []byte) (*Scenario, error) {
 		wrong("%v", err)
 	}
 	if (s.Target.Of == "") != (s.Target.Times == 0 && s.Target.AtLeastTimes == 0) {
-		wrong("target: of belongs together with times or at_least_times")
+		wrong("target: of and times (or at_least_times) belong together")
 	}
 	if s.Build != "" && s.Command == nil {
 		wrong("build: without a command that uses {{.Built}}")
