@@ -125,8 +125,10 @@ func TestLaneKeepsOrderAndCount(t *testing.T) {
 			f := l.flowOf(r)
 			for i, d := range ds {
 				d.setFlow(f)
-				if !l.activate(f, d, now) || !l.activate(f, d, now) {
-					t.Fatal("a lane in use takes no destination")
+				for range 2 { // the second time nothing happens
+					if !l.activate(f, d, now) {
+						t.Fatal("a lane in use takes no destination")
+					}
 				}
 				total += sizes[i]
 			}

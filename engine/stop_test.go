@@ -286,17 +286,34 @@ func TestTooLittleSpaceFromTheStart(t *testing.T) {
 	}
 }
 
-func TestLeaseThatWaitsForSpaceIsGivenLater(t *testing.T) {
+// TestNothingIsSentWithoutALease: what was read just when space ran out waits,
+// and is there after a restart.
+func TestNothingIsSentWithoutALease(t *testing.T) {
 	w := newWorld(t, "")
-	s := w.serve("rules: [{at: connect, delay: 100ms}]", "a.test")
+	w.serve("", "a.test")
 	w.open()
-	r := w.start(w.campaign("c", "", people(5, "a.test")...))
-	// As if the ledger had refused the lease: it never became ready.
-	w.await("a connection is made", func() bool { return s.Stats().Connections > 0 })
-	w.engine.lowSpace(true)
-	w.engine.lowSpace(false)
+	c := w.campaign("c", "", people(5, "a.test")...)
+	w.load(c)
+	w.config.Ledger.MinFree = 1 << 50
+	e := w.reopen()
+	e.holding.Store(false) // as if it had not been noticed yet
+	r := w.start(c)
+	starving := func() int {
+		e.starving.mu.Lock()
+		defer e.starving.mu.Unlock()
+		return len(e.starving.tasks)
+	}
+	w.await("a lease is refused", func() bool { return starving() > 0 })
+	e.lowSpace(false) // a false alarm: the ledger refuses once more
+	w.await("it is refused again", func() bool { return starving() > 0 })
+	w.once()
+	w.has(r, "5 pending")
+	w.config.Ledger.MinFree = 0
+	w.reopen()
+	r = w.start(c)
 	w.finish(r)
 	w.once(people(5, "a.test")...)
+	w.has(r, "5 delivered")
 }
 
 func TestLedgerFailureIsFatal(t *testing.T) {
