@@ -129,6 +129,7 @@ func TestWhatIsLearnedSurvives(t *testing.T) {
 	if before.Reason == "" {
 		t.Errorf("the site's refusals taught nothing: %+v", before)
 	}
+	w.says("site objects", "site="+site, "slow down")
 	w.reopen()
 	if again := w.engine.traits.Recall(host, time.Now()); again.TopGear != known.TopGear || !again.Until.Equal(known.Until) {
 		t.Errorf("after a restart: %+v, before: %+v", again, known)

@@ -50,14 +50,25 @@ func (s *site) delivered(via *pool.Connection, now time.Time) {
 
 // refused lets the limits learn from a refusal that concerns us as sender.
 func (s *site) refused(via *pool.Connection, now time.Time, v *bounce.Verdict, out *smtp.Outcome) {
-	s.note(out.Reply.String())
+	reply := out.Reply.String()
+	s.note(reply)
 	limiter := s.limiters[via.Source()]
 	if v.Signal.Kind != throttle.KindNone {
-		limiter.Deferred(now, v.Signal)
+		if limiter.Deferred(now, v.Signal) {
+			via.Lane().Data.(*lane).engine.slowed(s, limiter, now, reply)
+		}
 		return
 	}
 	// About the recipient, not about us: for the limits a clean answer.
 	limiter.Delivered(now, 1)
+}
+
+// slowed logs that a site objected and is sent less, or nothing for a while:
+// who wonders why nothing moves finds it here.
+func (e *Engine) slowed(s *site, l *throttle.Limiter, now time.Time, why string) {
+	snap := l.Snapshot(now)
+	e.log.Warn("site objects: its limits are lowered", "site", s.name, "source", l.Source(), "about", snap.Reason,
+		"connections", snap.Connections, "messages_per_second", snap.MessageRate, "rests_until", snap.RestsUntil, "reply", why)
 }
 
 // siteFor gives the site of that name. REQUIRES: e.routing held.
@@ -93,14 +104,16 @@ func (e *Engine) ConnectFailed(at *pool.Site, f pool.Failure) {
 	s.note(f.Error())
 	limiter := s.limiters[f.Source]
 	if f.Reply.Code == 0 {
-		limiter.ConnectFailed(now)
+		if limiter.ConnectFailed(now) {
+			e.slowed(s, limiter, now, f.Error())
+		}
 		return
 	}
 	// The greeting or EHLO was refused: that is about us, or about them, and
 	// never about a recipient (RFC 5321 3.1).
 	v := bounce.Judge(bounce.Facts{Site: s.name, Fate: smtp.NotAttempted, Command: f.Step, Reply: f.Reply, Err: f.Err, Fresh: true})
-	if v.Signal.Kind != throttle.KindNone {
-		limiter.Deferred(now, v.Signal)
+	if v.Signal.Kind != throttle.KindNone && limiter.Deferred(now, v.Signal) {
+		e.slowed(s, limiter, now, f.Reply.String())
 	}
 }
 
