@@ -90,9 +90,10 @@ func client(ctx context.Context, cfg *config.Config) (c *control.Client, done fu
 	}, nil
 }
 
-// openLedger opens a data directory that must exist already.
+// openLedger opens a data directory that must exist already; an empty directory
+// is none, and asking must not make one of it.
 func openLedger(cfg *config.Config) (*ledger.Ledger, error) {
-	if _, err := os.Stat(cfg.Data); errors.Is(err, fs.ErrNotExist) {
+	if entries, err := os.ReadDir(cfg.Data); errors.Is(err, fs.ErrNotExist) || err == nil && len(entries) == 0 {
 		return nil, fmt.Errorf("there is no data directory %s: penstock send makes it; --data names another one", cfg.Data)
 	}
 	return ledger.Open(cfg.Data, ledger.Options{CacheBytes: cfg.Ledger.Cache})
