@@ -26,6 +26,9 @@ func Dial(ctx context.Context, local netip.Addr, remote netip.AddrPort, timeout 
 	}
 	c, err := d.DialTCP(ctx, "tcp", from, remote)
 	if err != nil {
+		if op := (*net.OpError)(nil); !from.IsValid() && errors.As(err, &op) {
+			op.Source = nil // else the text has an empty address that nobody chose, ":0->"
+		}
 		return nil, err // and no interface around a nil *TCPConn
 	}
 	return c, nil
