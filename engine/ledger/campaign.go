@@ -24,11 +24,13 @@ type Meta struct {
 
 // campaignRecord is a campaign on disk. It changes rarely, hence JSON.
 type campaignRecord struct {
-	Name     string
-	Number   uint32
-	Loaded   bool
-	Rows     uint64
-	Rejected uint64
+	Name   string
+	Number uint32
+	Loaded bool
+	// Streaming: more segments follow, see Loader.Segment.
+	Streaming bool `json:",omitempty"`
+	Rows      uint64
+	Rejected  uint64
 	// Recipients is how many were loaded, Domains in how many domains.
 	Recipients uint64
 	Domains    int
@@ -63,9 +65,10 @@ type Campaign struct {
 
 	// open is held while domains and what Resume adds to them are made.
 	open sync.Mutex
-	// domains in key order; immutable once loaded is set, each domain has a
-	// lock of its own.
-	domains []Domain
+	// domains in key order, set before loaded is; each domain has a lock of its
+	// own. A segment replaces the list, so that whoever walks over one may go
+	// on.
+	domains atomic.Pointer[[]*Domain]
 	loaded  atomic.Bool
 	// canRead: resumed.
 	canRead atomic.Bool
@@ -107,8 +110,10 @@ func campaignPart(number uint32, part byte) []byte {
 	return append(appendCampaignKey(nil, spaceCampaign, number), part)
 }
 
+func (r *campaignRecord) encode() ([]byte, error) { return json.Marshal(r) }
+
 func (r *campaignRecord) set(b *pebble.Batch) error {
-	v, err := json.Marshal(r)
+	v, err := r.encode()
 	if err != nil {
 		return err
 	}
@@ -218,6 +223,8 @@ func (c *Campaign) Meta() (Meta, error) {
 type Totals struct {
 	// Rows read = Loaded + Rejected.
 	Rows, Loaded, Rejected uint64
+	// Streaming: more rows follow, so all these figures may grow.
+	Streaming bool
 	// UncertainAttempts is how many attempts ever were uncertain.
 	UncertainAttempts          uint64
 	Created, Started, Finished time.Time
@@ -230,7 +237,7 @@ func (c *Campaign) Totals() Totals {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	r := &c.record
-	return Totals{r.Rows, r.Recipients, r.Rejected, r.UncertainAttempts, r.Created, r.Started, r.Finished, r.Cancelled}
+	return Totals{r.Rows, r.Recipients, r.Rejected, r.Streaming, r.UncertainAttempts, r.Created, r.Started, r.Finished, r.Cancelled}
 }
 
 // SetSettings replaces the settings; on disk when it returns.
@@ -317,8 +324,8 @@ func (c *Campaign) Domains(fn func(*Domain) bool) error {
 	if err := c.load(); err != nil {
 		return err
 	}
-	for i := range c.domains {
-		if !fn(&c.domains[i]) {
+	for _, d := range *c.domains.Load() {
+		if !fn(d) {
 			break
 		}
 	}
@@ -335,9 +342,10 @@ func (c *Campaign) Domain(name string) (*Domain, error) {
 
 // domain finds one. REQUIRES: loaded.
 func (c *Campaign) domain(name string) *Domain {
-	i := sort.Search(len(c.domains), func(i int) bool { return c.domains[i].name >= name })
-	if i < len(c.domains) && c.domains[i].name == name {
-		return &c.domains[i]
+	list := *c.domains.Load()
+	i := sort.Search(len(list), func(i int) bool { return list[i].name >= name })
+	if i < len(list) && list[i].name == name {
+		return list[i]
 	}
 	return nil
 }
@@ -387,7 +395,11 @@ func (c *Campaign) load() error {
 	if err != nil {
 		return fmt.Errorf("open campaign %s: %w", c.name, err)
 	}
-	c.domains = domains
+	list := make([]*Domain, len(domains))
+	for i := range domains {
+		list[i] = &domains[i]
+	}
+	c.domains.Store(&list)
 	for i, n := range counts {
 		c.counts[i].Store(n)
 	}

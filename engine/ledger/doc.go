@@ -3,7 +3,8 @@
 //
 // # Promises
 //
-//   - A recipient is accepted only once it is on disk; loading is atomic.
+//   - A recipient is accepted only once it is on disk; loading is atomic, and
+//     in segments each is.
 //   - A recipient is leased on disk before the last byte of its message can go
 //     out. After a crash a lease without an outcome is an uncertain attempt.
 //   - A recipient is in exactly one [State], and [Ledger.Verify] proves it.
@@ -11,7 +12,8 @@
 //
 // # Life of a recipient
 //
-// A [Loader] takes the rows in; Commit makes the campaign exist at one moment.
+// A [Loader] takes the rows in; Commit makes the campaign exist at one moment,
+// or Segment a part of it at a time, while those before are being sent to.
 // [Campaign.Resume] settles what a crash left leased and makes reading
 // possible. Then, for each [Domain]: ReadFresh or ReadDue into a [Batch],
 // [Ledger.Lease], and for everybody in it one [Ledger.Settle] or one
@@ -45,7 +47,8 @@
 // taken, and a goroutine inside Pebble may stay there, so the process should
 // end. Everything acknowledged is on disk.
 //
-// BUGS: the event log is kept for ever. A campaign cannot be removed. When the
+// BUGS: who is erased while a campaign is loaded in segments, and comes again in
+// a later one, is loaded again. The event log is kept for ever. A campaign cannot be removed. When the
 // clock is set back, retries planned meanwhile wait until it has caught up with
 // the latest one handed out.
 package ledger

@@ -187,7 +187,11 @@ func (d *Domain) Campaign() *Campaign { return d.campaign }
 func (d *Domain) Name() string { return d.name }
 
 // Loaded is how many recipients the domain has.
-func (d *Domain) Loaded() int { return int(d.loaded) }
+func (d *Domain) Loaded() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return int(d.loaded)
+}
 
 // Counts are the domain's recipients by state, as of the last group handed to
 // the disk. In trouble or not: see Report for what a person is shown.

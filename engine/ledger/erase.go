@@ -41,7 +41,7 @@ func (l *Ledger) Erase(ctx context.Context, local, domain string) (n int, err er
 	}
 	l.mu.Lock()
 	for _, c := range l.campaigns {
-		c.readers.erased()
+		c.readers.renew()
 	}
 	l.mu.Unlock()
 	for _, key := range e.keys {

@@ -86,6 +86,9 @@ func (x *indexer) each(ctx context.Context, fn func([]hashed) error) error {
 	}
 	x.recent = nil
 	for _, p := range x.parts {
+		if p.w == nil {
+			continue // the second time
+		}
 		if err := p.w.Flush(); err != nil {
 			return fmt.Errorf("write %s: %w", p.name, err)
 		}
@@ -222,6 +225,13 @@ func (x *indexer) compare(ctx context.Context, shared, firsts seqSet) (duplicate
 	}
 	var address, same []byte
 	var first suspect
+	reject := func(s *suspect) error {
+		duplicates.add(s.seq)
+		return ld.reject(&Reject{
+			Seq: s.seq, File: ld.files.name(s.file), Line: int(s.line), Reason: ReasonDuplicate,
+			Detail: first.place(&ld.files), Address: string(s.local()) + "@" + string(s.domain()),
+		})
+	}
 	err = suspects.each(func(key, value []byte) error {
 		s, err := readSuspect(key, value)
 		if err != nil {
@@ -231,16 +241,20 @@ func (x *indexer) compare(ctx context.Context, shared, firsts seqSet) (duplicate
 		if same == nil || !slices.Equal(address, same) {
 			same = append(append(same[:0], address...), []byte{}...)
 			first = s
+			old, err := ld.known(&s)
+			if err != nil {
+				return err
+			}
+			if old != 0 {
+				first = suspect{seq: old}
+				return reject(&s)
+			}
 			if !firsts.has(s.seq) {
 				late = append(late, hashed{ld.ledger.opt.hash(s.local(), s.domain()), s.seq})
 			}
 			return nil
 		}
-		duplicates.add(s.seq)
-		return ld.reject(&Reject{
-			Seq: s.seq, File: ld.files.name(s.file), Line: int(s.line), Reason: ReasonDuplicate,
-			Detail: first.place(&ld.files), Address: string(s.local()) + "@" + string(s.domain()),
-		})
+		return reject(&s)
 	})
 	return duplicates, late, err
 }

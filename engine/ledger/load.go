@@ -34,6 +34,12 @@ type Loader struct {
 	files   fileNames
 	last    Seq
 	added   uint64
+
+	// campaign is there once the first segment is; before is the rows of those
+	// that are, and grown what the next one adds to which domain.
+	campaign *Campaign
+	before   uint64
+	grown    []growth
 }
 
 // Errors of Loader.Add and Loader.Reject that are the caller's mistakes.
@@ -85,14 +91,18 @@ func (l *Ledger) Create(ctx context.Context, m Meta) (_ *Loader, err error) {
 	}); err != nil {
 		return nil, err
 	}
+	return newLoader(l, &rec), nil
+}
+
+func newLoader(l *Ledger, rec *campaignRecord) *Loader {
 	ld := &Loader{
-		ledger: l, record: rec,
+		ledger: l, record: *rec,
 		dir: l.fs.PathJoin(l.dir, loadFolder+strconv.FormatUint(uint64(rec.Number), 10)),
 	}
 	ld.chunk.domains = make(map[string]uint32)
 	ld.index = &indexer{loader: ld}
 	ld.rejects = &sorter{loader: ld, name: "rejects"}
-	return ld, nil
+	return ld
 }
 
 // begin takes the next number and writes the campaign down as not loaded.
@@ -201,19 +211,25 @@ func (ld *Loader) path(kind string, n int) string {
 // Commit makes the campaign exist: wholly, or after a crash not at all.
 // Columns replace those of Create unless nil; rows is how many rows were read,
 // and must be what was added and rejected. After an error only Abort is left.
+// Of a campaign that is there in part it takes the rest in, and ends that; its
+// columns are those of the first segment.
 func (ld *Loader) Commit(ctx context.Context, columns []byte, rows uint64) (*Campaign, error) {
 	l := ld.ledger
 	if ld.ended {
 		return nil, errLoaded
 	}
-	if got := ld.added + ld.record.Rejected; got != rows {
+	if got := ld.before + ld.added + ld.record.Rejected; got != rows {
 		return nil, fmt.Errorf("load campaign %s: %d rows read, but %d added or rejected", ld.record.Name, rows, got)
 	}
 	if err := l.enter(); err != nil {
 		return nil, err
 	}
 	defer l.leave()
-	if err := ld.commit(ctx, columns, rows); err != nil {
+	commit := func() error { return ld.commit(ctx, columns, rows) }
+	if ld.campaign != nil {
+		commit = func() error { return ld.extend(ctx, true) }
+	}
+	if err := commit(); err != nil {
 		return nil, fmt.Errorf("load campaign %s: %w", ld.record.Name, err)
 	}
 	ld.ended = true
@@ -251,9 +267,7 @@ func (ld *Loader) commit(ctx context.Context, columns []byte, rows uint64) error
 	if err := ld.merge(ctx, out, rejected); err != nil {
 		return err
 	}
-	if err := ld.rejects.each(func(key, value []byte) error {
-		return out.set(append(appendCampaignKey(nil, spaceReject, ld.record.Number), key...), value)
-	}); err != nil {
+	if err := ld.writeRejects(out); err != nil {
 		return err
 	}
 	var last *pebble.Batch
@@ -292,7 +306,13 @@ func (ld *Loader) commit(ctx context.Context, columns []byte, rows uint64) error
 	return l.writer.do(context.Background(), func(g *group) error { return g.batch.Apply(last, nil) })
 }
 
-// Abort drops the load.
+func (ld *Loader) writeRejects(out table) error {
+	return ld.rejects.each(func(key, value []byte) error {
+		return out.set(append(appendCampaignKey(nil, spaceReject, ld.record.Number), key...), value)
+	})
+}
+
+// Abort drops the load, or of one whose segments are there what follows them.
 func (ld *Loader) Abort() error {
 	if ld.ended {
 		return nil
@@ -305,6 +325,9 @@ func (ld *Loader) Abort() error {
 	}
 	defer l.leave()
 	ld.chunk.drop()
+	if ld.campaign != nil {
+		return l.fs.RemoveAll(ld.dir)
+	}
 	return errors.Join(l.fs.RemoveAll(ld.dir), l.writer.do(context.Background(), func(g *group) error {
 		return dropCampaign(g.batch, &ld.record)
 	}))
@@ -369,6 +392,10 @@ func (ld *Loader) merge(ctx context.Context, out table, rejected seqSet) error {
 		rec.counts[Pending] = rec.fresh
 		ld.record.Domains++
 		ld.record.Suppressed += uint64(rec.counts[Suppressed])
+		if ld.campaign != nil {
+			ld.grown = append(ld.grown, growth{name, rec.loaded, rec.counts[Suppressed]})
+			continue
+		}
 		value = rec.append(value[:0])
 		key = appendDomainKey(key[:0], spaceDomain, number, name)
 		if err := out.set(key, value); err != nil {

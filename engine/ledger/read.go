@@ -27,7 +27,8 @@ type readers struct {
 
 	mu   sync.Mutex
 	idle []reader // guarded by mu
-	// erasures makes iterators from before an erasure unfit. Guarded by mu.
+	// erasures makes iterators from before an erasure, or before a segment was
+	// taken in, unfit. Guarded by mu.
 	erasures int
 }
 
@@ -91,8 +92,8 @@ func (r *readers) closeIdle(before time.Time) {
 	r.idle = kept
 }
 
-// erased makes sure that nobody reads on from before an erasure.
-func (r *readers) erased() {
+// renew makes sure that nobody reads on from before an erasure or a segment.
+func (r *readers) renew() {
 	r.mu.Lock()
 	r.erasures++
 	r.mu.Unlock()

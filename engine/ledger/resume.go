@@ -67,8 +67,7 @@ func (c *Campaign) recover(now time.Time, policy Policy) ([]Settlement, error) {
 			list = append(list, s)
 		}
 	}
-	for i := range c.domains {
-		d := &c.domains[i]
+	for _, d := range *c.domains.Load() {
 		if d.low >= d.high {
 			continue
 		}

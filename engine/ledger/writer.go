@@ -74,6 +74,8 @@ type returned struct {
 // change is any other write, waited for.
 type change struct {
 	apply func(*group) error
+	// after is called once the group is on disk and before any other begins.
+	after func() error
 	err   error
 	done  chan error
 }
@@ -236,8 +238,13 @@ func (w *writer) touch(d *Domain) {
 
 // do has apply add to a group, and waits until that group is on disk.
 func (w *writer) do(ctx context.Context, apply func(*group) error) error {
+	return w.change(ctx, change{apply: apply})
+}
+
+func (w *writer) change(ctx context.Context, c change) error {
 	done := make(chan error, 1)
-	if err := w.put(true, func(in *inbox) { in.changes = append(in.changes, change{apply: apply, done: done}) }); err != nil {
+	c.done = done
+	if err := w.put(true, func(in *inbox) { in.changes = append(in.changes, c) }); err != nil {
 		return err
 	}
 	select {
@@ -385,6 +392,11 @@ func (w *writer) commit() (ok bool) {
 		w.stats.commits.Add(1)
 		w.stats.bytes.Add(uint64(g.batch.Len()))
 		w.ledger.space.wrote(g.batch.Len())
+	}
+	for i := range in.changes {
+		if c := &in.changes[i]; c.after != nil && c.err == nil {
+			c.err = c.after()
+		}
 	}
 	w.last = time.Now()
 	w.mu.Lock()
