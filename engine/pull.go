@@ -1,0 +1,64 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/penstock-mail/penstock/pool"
+	"github.com/penstock-mail/penstock/pool/smtp"
+)
+
+// A lane is what its connections pull from (pool.Queue). Pull and Settle run on
+// event loops: they take the lane's lock, touch memory, and return.
+
+// Pull implements pool.Queue.
+func (l *lane) Pull(dst []*smtp.Message, caps *smtp.Capabilities, n int) []*smtp.Message {
+	var misfits []*envelope
+	l.mu.Lock()
+	for n > 0 {
+		e, ok := l.ready.pop()
+		if !ok {
+			break
+		}
+		l.readyBytes -= e.Size
+		if e.EightBit && !caps.EightBitMIME {
+			l.sevenBit = true
+			misfits = append(misfits, e)
+			continue
+		}
+		dst = append(dst, &e.Message)
+		n--
+	}
+	more := l.ready.len() < batchSize && len(l.flows) > 0
+	l.mu.Unlock()
+	for _, e := range misfits {
+		l.engine.handBack(e)
+	}
+	if more {
+		l.offer()
+	}
+	return dst
+}
+
+// Settle implements pool.Queue.
+func (l *lane) Settle(via *pool.Connection, m *smtp.Message, out *smtp.Outcome, took time.Duration) {
+	l.engine.settle(via, m.Tag.(*envelope), out, took)
+}
+
+// Backlog implements pool.Queue.
+func (l *lane) Backlog() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.flows) == 0 && l.preparing.len() == 0 && l.ready.len() == 0 {
+		return -1
+	}
+	n := max(l.waiting, len(l.flows)) + l.ready.len()
+	for t := range l.preparing.all() {
+		n += len(t.batch.Recipients)
+	}
+	return n
+}
+
+// Unreachable implements pool.Queue.
+func (l *lane) Unreachable(f pool.Failure, retry time.Time) {
+	l.engine.unreachable(l, f, retry)
+}
