@@ -178,8 +178,26 @@ func (r *Run) restingUntil(s *site) (time.Time, string) {
 	return time.Time{}, ""
 }
 
-// releaseRows lets go of all rows that are held back: the process is ending,
-// and what is not recorded would be uncertain.
+// deferRows lets go of all rows that are held back: the process is ending, and
+// what is not recorded would be uncertain. Whether it is them or us that the
+// site refuses is not known yet, so they are tried again.
+func (e *Engine) deferRows(r *Run) {
+	now := e.now()
+	r.mu.Lock()
+	var held []ledger.Settlement
+	for _, b := range r.breakers {
+		held = append(held, b.held...)
+		b.held = nil
+	}
+	r.mu.Unlock()
+	for i := range held {
+		s := &held[i]
+		e.deferred(s.Tag.(*envelope), s, 0, now)
+		e.record(s)
+	}
+}
+
+// releaseRows lets go of all rows that are held back, as bounces.
 func (e *Engine) releaseRows(r *Run) {
 	r.mu.Lock()
 	sites := slices.Collect(maps.Keys(r.breakers))

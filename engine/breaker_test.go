@@ -126,3 +126,18 @@ func TestBreakerCanBeTurnedOff(t *testing.T) {
 	w.finish(r)
 	w.has(r, "40 bounced")
 }
+
+// TestRowThatIsInterruptedIsNotBounced: an engine that ends while a row could
+// still grow leaves them to be tried again.
+func TestRowThatIsInterruptedIsNotBounced(t *testing.T) {
+	w := newWorld(t, "limits: {default: {connections: 1}}\nmax_in_doubt: 1\n")
+	s := w.serve("think: 2ms\n"+policyRule, "blocked.test")
+	w.open()
+	c := w.campaign("c", "", people(60, "blocked.test")...)
+	w.start(c)
+	w.await("a row begins", func() bool { return s.Stats().RefusedRecipients > 2 })
+	w.reopen()
+	r := w.start(c)
+	w.idle(r)
+	w.rests(r, "60 deferred")
+}

@@ -229,7 +229,7 @@ func (e *Engine) Drain(ctx context.Context) error {
 		if r.onExpiry != nil {
 			r.onExpiry.Stop()
 		}
-		e.releaseRows(r)
+		e.deferRows(r)
 	}
 	for _, l := range lanes {
 		_, unsent := l.empty(nil)
