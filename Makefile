@@ -5,7 +5,7 @@ BIN    := bin/penstock
 STATIC := $(GO) tool staticcheck
 FUZZ   ?= 10s
 
-.PHONY: build demo test race interop crash bench check fuzz gen lint clean
+.PHONY: build demo test race interop crash bench bench-all senders check fuzz gen lint clean
 
 build: ## bin/penstock
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN) ./cmd/penstock
@@ -27,6 +27,12 @@ crash: build ## 100 kills over a campaign of 200,000 recipients
 
 bench: build ## the table of figures; SCENARIO="a b" chooses
 	$(BIN) bench $(SCENARIO)
+
+bench-all: build ## every figure, other senders included, into bench/results; about 20 minutes
+	$(BIN) bench '*' --out bench/results
+
+senders: ## fetches the other senders that bench-all compares with, into bin/senders
+	bench/senders/install
 
 check: ## what must be true of the source: format, vet, staticcheck
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
