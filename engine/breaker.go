@@ -222,5 +222,5 @@ func (l *lane) busyWith(r *Run) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	f := l.byRun[r]
-	return f != nil && (f.destinations.len() > 0 || f.reading > 0 || f.reserved > 0)
+	return f != nil && (f.destinations.len() > 0 && !f.held || f.reading > 0 || f.reserved > 0)
 }

@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"sync/atomic"
 
@@ -191,11 +192,12 @@ func (w *worker) compose(t *task) {
 	run := t.flow.run
 	c := w.composers[run]
 	if c == nil {
+		maps.DeleteFunc(w.composers, func(r *Run, _ *compose.Composer) bool { return r.Done() })
 		c = run.template.NewComposer()
 		w.composers[run] = c
 	}
 	caps := compose.Caps{EightBitMIME: !t.lane.composesSevenBit(), SMTPUTF8: true}
-	expired := run.expired(w.engine.now())
+	expired := run.expired(t.destination.domain.Site(), w.engine.now())
 	w.domain = append(w.domain[:0], t.destination.domain.Name()...)
 	for i := range t.batch.Recipients {
 		r := &t.batch.Recipients[i]

@@ -12,6 +12,10 @@
 // a settlement (settle.go); once that is on disk, the recipient's place under
 // max_in_doubt is free for the next.
 //
+// What is paused or cancelled stops at its lane (pause.go, cancel.go): its flow
+// is held, so that nothing of it is read or becomes ready, and what was ready is
+// handed back. Connections are not asked: what they have, they finish.
+//
 // # Goroutines
 //
 //   - walk, one per run: over its domains, until all are routed.
@@ -26,7 +30,7 @@
 //
 // # Locks
 //
-// Order: Run.mu, Engine.routing, lane.mu, timetable.mu. Nothing outside this
+// Order: Engine.steering, Run.mu, Engine.routing, lane.mu, timetable.mu. Nothing outside this
 // package is called with one of them held, but for the ledger's and the pool's
 // methods that say they only touch memory.
 package engine

@@ -17,6 +17,7 @@ import (
 	"github.com/penstock-mail/penstock/engine/compose/dkim/rsa8"
 	"github.com/penstock-mail/penstock/engine/config"
 	"github.com/penstock-mail/penstock/engine/ledger"
+	"github.com/penstock-mail/penstock/engine/pause"
 	"github.com/penstock-mail/penstock/mx"
 	"github.com/penstock-mail/penstock/pool"
 	"github.com/penstock-mail/penstock/throttle"
@@ -32,6 +33,7 @@ type Engine struct {
 	pool     *pool.Pool
 	rsa      *rsa8.Batcher
 	never    *campaign.Suppression
+	pauses   *pause.Book
 	now      func() time.Time
 
 	work      *queue[*lane]
@@ -45,6 +47,10 @@ type Engine struct {
 	tasks   sync.WaitGroup
 	holding atomic.Bool // nothing new is read: draining, or too little space
 	fatal   chan error  // the first failure of the ledger
+
+	// steering is held while runs begin, are paused, resumed or cancelled, so
+	// that what a caller is told still holds when he is told it.
+	steering sync.Mutex
 
 	routing sync.Mutex
 	sites   map[string]*site // guarded by routing
@@ -137,6 +143,9 @@ func (e *Engine) equip() (err error) {
 	if err := e.restoreLearned(); err != nil {
 		return err
 	}
+	if e.pauses, err = pause.Open(e.ledger); err != nil {
+		return err
+	}
 	e.pool, err = newPool(e.config, pool.Options{
 		Window:    e.config.MaxInDoubt,
 		RestFirst: e.tuning.hostRest,
@@ -204,12 +213,28 @@ func (e *Engine) offerAll() {
 	e.refusals.offer()
 }
 
+// allLanes is every lane as of now.
+func (e *Engine) allLanes() []*lane {
+	e.routing.Lock()
+	defer e.routing.Unlock()
+	return append(slices.Collect(maps.Values(e.lanes)), e.refusals)
+}
+
+// allRuns is every run as of now.
+func (e *Engine) allRuns() []*Run {
+	e.routing.Lock()
+	defer e.routing.Unlock()
+	return slices.Clone(e.runs)
+}
+
 // Drain ends sending: nothing new begins, what is on the wire may finish until
 // ctx ends, what was leased and not sent is handed back, and all is on disk
 // when it returns. The ledger can still be asked. Once only.
 func (e *Engine) Drain(ctx context.Context) error {
 	e.holding.Store(true)
+	e.steering.Lock() // a run that is being started is one of those below
 	e.stop()
+	e.steering.Unlock()
 	if err := e.pool.Drain(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		e.log.Warn("connections did not close cleanly", "error", err)
 	}
@@ -221,17 +246,15 @@ func (e *Engine) Drain(ctx context.Context) error {
 	e.rsa.Close()
 	// What was being prepared is ready after this flush.
 	err := e.ledger.Flush(context.Background())
-	e.routing.Lock()
-	lanes := slices.Collect(maps.Values(e.lanes))
-	runs := slices.Clone(e.runs)
-	e.routing.Unlock()
-	for _, r := range runs {
+	for _, r := range e.allRuns() {
+		r.mu.Lock()
 		if r.onExpiry != nil {
 			r.onExpiry.Stop()
 		}
+		r.mu.Unlock()
 		e.deferRows(r)
 	}
-	for _, l := range lanes {
+	for _, l := range e.allLanes() {
 		_, unsent := l.empty(nil)
 		for _, u := range unsent {
 			e.handBack(u)

@@ -41,7 +41,7 @@ type lane struct {
 	readyBytes int
 	// reserved is the places taken by all flows.
 	reserved int
-	// waiting is about how many recipients the active destinations have.
+	// waiting is what all flows have waiting.
 	waiting int
 	// sevenBit: a host of this lane lacks 8BITMIME, so messages are composed
 	// for that.
@@ -70,6 +70,8 @@ type flow struct {
 
 	destinations fifo[*destination] // those with something to read
 	reading      int                // destinations taken out by reserve
+	waiting      int                // about how many recipients the active destinations have
+	held         bool               // paused or cancelled: nothing of it begins
 	listed       bool               // stands in lane.flows
 	reserved     int                // places taken under max_in_doubt
 	credit       int                // what this turn still allows
@@ -91,7 +93,7 @@ func (l *lane) flowOf(r *Run) *flow {
 	}
 	f := l.byRun[r]
 	if f == nil {
-		f = &flow{run: r, lane: l}
+		f = &flow{run: r, lane: l, held: r.held(l.site)}
 		if l.byRun == nil {
 			l.byRun = make(map[*Run]*flow)
 		}
@@ -105,13 +107,17 @@ func (l *lane) flowOf(r *Run) *flow {
 func (l *lane) activate(f *flow, d *destination, now time.Time) (ok bool) {
 	waiting := d.domain.Fresh() + d.domain.DueCount(now)
 	l.mu.Lock()
+	if d.run.cancelled.Load() {
+		l.mu.Unlock()
+		return true // it flows nowhere any more
+	}
 	if l.retired || !d.active.CompareAndSwap(false, true) {
 		ok = !l.retired
 		l.mu.Unlock()
 		return ok
 	}
 	d.counted = waiting
-	l.waiting += waiting
+	f.await(waiting)
 	f.destinations.push(d)
 	l.list(f)
 	l.mu.Unlock()
@@ -166,6 +172,12 @@ func (l *lane) list(f *flow) {
 		f.listed = true
 		l.flows = append(l.flows, f)
 	}
+}
+
+// await counts n more recipients that wait, or fewer. REQUIRES: mu held.
+func (f *flow) await(n int) {
+	f.waiting += n
+	f.lane.waiting += n
 }
 
 // unlist takes f out of the turn when nothing of it is left. REQUIRES: mu held.
@@ -236,7 +248,7 @@ func (l *lane) reserve() (f *flow, d *destination, n int, ok bool) {
 			break
 		}
 		n = min(f.limit()-f.reserved, room, batchSize, f.credit)
-		if f.destinations.len() == 0 || n <= 0 {
+		if f.held || f.destinations.len() == 0 || n <= 0 {
 			l.turn++
 			continue
 		}
@@ -268,6 +280,7 @@ func (l *lane) release(t *task, reserved int, more bool) {
 	if !t.batch.Empty() {
 		l.preparing.push(t)
 	}
+	more = more && !f.run.cancelled.Load()
 	counted := min(d.counted, read)
 	if more {
 		f.destinations.push(d)
@@ -275,7 +288,7 @@ func (l *lane) release(t *task, reserved int, more bool) {
 		counted = d.counted
 	}
 	d.counted -= counted
-	l.waiting -= counted
+	f.await(-counted)
 	if !more {
 		d.active.Store(false) // from here on another lane may have it
 	}
@@ -290,13 +303,18 @@ func (l *lane) release(t *task, reserved int, more bool) {
 }
 
 // prepared makes the tasks that are through, in the order they were read,
-// ready to be pulled.
+// ready to be pulled, or hands them back when a pause came in between.
 func (l *lane) prepared() {
+	var unsent []*envelope
 	l.mu.Lock()
 	n := 0
 	for l.preparing.len() > 0 && l.preparing.front().waits.Load() == 0 {
 		t, _ := l.preparing.pop()
 		for _, e := range t.envelopes {
+			if t.flow.held {
+				unsent = append(unsent, e)
+				continue
+			}
 			l.ready.push(e)
 			l.readyBytes += e.Size
 			n++
@@ -304,6 +322,9 @@ func (l *lane) prepared() {
 		t.free()
 	}
 	l.mu.Unlock()
+	for _, u := range unsent {
+		l.engine.handBack(u)
+	}
 	if n > 0 {
 		l.wake()
 	}
@@ -325,7 +346,7 @@ func (l *lane) empty(only *Run) (idle []*destination, unsent []*envelope) {
 			if !ok {
 				break
 			}
-			l.waiting -= d.counted
+			f.await(-d.counted)
 			d.counted = 0
 			d.active.Store(false)
 			idle = append(idle, d)

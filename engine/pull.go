@@ -51,7 +51,14 @@ func (l *lane) Backlog() int {
 	if len(l.flows) == 0 && l.preparing.len() == 0 && l.ready.len() == 0 {
 		return -1
 	}
-	n := max(l.waiting, len(l.flows)) + l.ready.len()
+	waiting, held := l.waiting, 0
+	for _, f := range l.flows {
+		if f.held {
+			waiting -= f.waiting
+			held++
+		}
+	}
+	n := max(waiting, len(l.flows)-held) + l.ready.len()
 	for t := range l.preparing.all() {
 		n += len(t.batch.Recipients)
 	}

@@ -2,8 +2,6 @@ package engine
 
 import (
 	"context"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/penstock-mail/penstock/engine/ledger"
@@ -62,6 +60,9 @@ func (e *Engine) lookup(ctx context.Context) {
 // ok is false when it must be looked up once more.
 func (e *Engine) attach(d *destination, a mx.Answer) (ok bool) {
 	now := e.now()
+	if d.run.cancelled.Load() {
+		return true
+	}
 	switch a.Status {
 	case mx.Found:
 		d.tries = 0
@@ -90,21 +91,23 @@ func (e *Engine) attach(d *destination, a mx.Answer) (ok bool) {
 // overdue lets a domain whose campaign has expired run out: its recipients are
 // settled instead of held back once more.
 func (e *Engine) overdue(d *destination, now time.Time) bool {
-	if !d.run.expired(now) {
+	if !d.run.expired(d.domain.Site(), now) {
 		return false
 	}
 	e.refuse(d, expiredVerdict)
 	return true
 }
 
-// expire is called when a run's time is over: what waits in lanes is settled.
+// expire is called when a run's time is over, or may be: what waits in lanes
+// is settled, but for what is paused or was.
 // What waits for its retry was given none behind that time, and what is held
 // back for trouble finds out when its rest ends.
 func (e *Engine) expire(r *Run) {
-	e.routing.Lock()
-	lanes := slices.Collect(maps.Values(e.lanes))
-	e.routing.Unlock()
+	now, lanes := e.now(), e.allLanes()
 	for _, l := range lanes {
+		if l == e.refusals || !r.expired(l.site.name, now) {
+			continue
+		}
 		idle, unsent := l.empty(r)
 		for _, d := range idle {
 			e.refuse(d, expiredVerdict)
@@ -114,6 +117,7 @@ func (e *Engine) expire(r *Run) {
 			e.settleUnsent(u, ledger.Expired, expiredVerdict)
 		}
 	}
+	r.expireAgain(lanes)
 }
 
 // troubleDelay is how long to leave a domain alone that could not be looked
@@ -164,6 +168,9 @@ func (e *Engine) resume(d *destination, f *flow, now time.Time) (ok bool) {
 // fire is called when d's time has come.
 func (e *Engine) fire(d *destination) {
 	now := e.now()
+	if d.run.cancelled.Load() {
+		return
+	}
 	if f := d.currentFlow(); f == nil || !now.Before(d.routeExpires()) || !e.resume(d, f, now) {
 		e.route(d)
 	}

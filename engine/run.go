@@ -23,8 +23,6 @@ type Run struct {
 	signatures *signatures
 	rate       *throttle.Pace // nil: no max_rate
 	loaded     time.Time      // Date of every message
-	expires    time.Time      // set once sending begins; zero: not yet
-	onExpiry   *time.Timer
 
 	// activity counts what keeps the run from being idle: the walk over its
 	// domains, look-ups under way, active destinations, reserved recipients.
@@ -35,11 +33,20 @@ type Run struct {
 
 	turned turned
 
+	// cancelled: nothing of it begins any more.
+	cancelled atomic.Bool
+	// goOn has an element when what begin waits for may have come.
+	goOn chan struct{}
+
 	// streaks: some breaker holds settlements back.
 	streaks atomic.Bool
 
 	mu       sync.Mutex
 	breakers map[string]*breaker // by site; guarded by mu
+	// expires is when the time of what was never paused is over, zero until
+	// sending begins. Guarded by mu, as is onExpiry.
+	expires  time.Time
+	onExpiry *time.Timer
 }
 
 // Idle is signalled each time nothing of the run is due or in flight.
@@ -58,11 +65,12 @@ func (r *Run) inDoubt() int { return r.settings.MaxInDoubt }
 // weight is the campaign's share where several want the same lane.
 func (r *Run) weight() int { return r.settings.Priority }
 
-func (r *Run) expired(now time.Time) bool { return !r.expires.IsZero() && !now.Before(r.expires) }
-
 // left takes n from activity.
 func (r *Run) left(n int64) {
 	if n != 0 && r.activity.Add(-n) == 0 {
+		if r.cancelled.Load() {
+			r.check()
+		}
 		select {
 		case r.idle <- struct{}{}:
 		default:
@@ -87,17 +95,27 @@ func (e *Engine) scheduleAt(d *destination, at time.Time) {
 	e.fire(d)
 }
 
-// begin waits for the campaign's time, then walks over its domains and routes
+// begin waits for the campaign's time, and for its release if it is paused as a
+// whole, then walks over its domains and routes
 // those with work, look-ups running ahead in bounded parallel.
 func (r *Run) begin(ctx context.Context) {
-	if wait := time.Until(r.settings.StartAt); wait > 0 {
+	for {
+		wait := time.Until(r.settings.StartAt)
+		if wait <= 0 || r.cancelled.Load() {
+			break
+		}
 		timer := time.NewTimer(wait)
-		defer timer.Stop()
 		select {
 		case <-timer.C:
+		case <-r.goOn:
+			timer.Stop()
 		case <-ctx.Done():
+			timer.Stop()
 			return
 		}
+	}
+	if !r.awaitRelease(ctx) {
+		return
 	}
 	if err := r.campaign.MarkStarted(ctx, r.engine.now()); err != nil {
 		if ctx.Err() == nil {
@@ -105,9 +123,11 @@ func (r *Run) begin(ctx context.Context) {
 		}
 		return
 	}
+	r.mu.Lock()
 	r.expires = r.campaign.Totals().Started.Add(r.settings.ExpireAfter)
 	// What waits for a connection that never comes must run out, too.
 	r.onExpiry = time.AfterFunc(time.Until(r.expires), func() { r.engine.expire(r) })
+	r.mu.Unlock()
 	err := r.campaign.Domains(func(domain *ledger.Domain) bool {
 		counts := domain.Counts()
 		if counts[ledger.Pending]+counts[ledger.Deferred]+counts[ledger.Uncertain] == 0 {
@@ -121,7 +141,7 @@ func (r *Run) begin(ctx context.Context) {
 		case waits:
 			r.engine.timetable.add(d, due)
 		}
-		return ctx.Err() == nil
+		return ctx.Err() == nil && !r.cancelled.Load()
 	})
 	if err != nil {
 		r.engine.fail(err)
@@ -130,13 +150,17 @@ func (r *Run) begin(ctx context.Context) {
 
 // check closes finished when nothing is left to do.
 func (r *Run) check() {
+	cancelled := r.cancelled.Load()
+	if cancelled && r.activity.Load() != 0 {
+		return // what is on the wire ends first
+	}
 	counts, err := r.campaign.Counts()
 	if err != nil {
 		r.engine.fail(err)
 		return
 	}
 	open := counts[ledger.Pending] + counts[ledger.Deferred]
-	if r.settings.OnUncertain == campaign.RetryUncertain {
+	if r.settings.OnUncertain == campaign.RetryUncertain && !cancelled {
 		open += counts[ledger.Uncertain]
 	}
 	if open > 0 {

@@ -83,7 +83,7 @@ func (e *Engine) deferred(env *envelope, s *ledger.Settlement, hint time.Duratio
 	run := env.flow.run
 	s.State = ledger.Deferred
 	s.Due = e.retryAt(run, int(env.attempts)+1, hint, now)
-	if run.expired(s.Due) {
+	if run.expiresBefore(env.flow.lane.site.name, now, s.Due) {
 		s.State, s.Due = ledger.Expired, time.Time{}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -16,8 +17,29 @@ import (
 	"github.com/penstock-mail/penstock/throttle"
 )
 
-// Start begins or continues to send a loaded campaign.
+// Errors of Start and Cancel that callers branch on.
+var (
+	ErrCancelled = errors.New("campaign was cancelled")
+	ErrFinished  = errors.New("campaign is finished")
+	ErrDraining  = errors.New("sending is being stopped")
+)
+
+// Start begins or continues to send a loaded campaign; one that is being sent
+// already goes on. ErrCancelled and ErrDraining say why it does not. Any
+// goroutine.
 func (e *Engine) Start(ctx context.Context, c *ledger.Campaign) (*Run, error) {
+	e.steering.Lock()
+	defer e.steering.Unlock()
+	if r := e.Run(c.Name()); r != nil && !r.Done() {
+		return r, nil
+	}
+	switch {
+	case e.ctx.Err() != nil:
+		return nil, fmt.Errorf("start campaign %s: %w", c.Name(), ErrDraining)
+	case !c.Totals().Cancelled.IsZero():
+		return nil, fmt.Errorf("start campaign %s: %w", c.Name(), ErrCancelled)
+	}
+	e.dropDone()
 	r, err := e.newRun(c)
 	if err != nil {
 		return nil, fmt.Errorf("start campaign %s: %w", c.Name(), err)
@@ -89,7 +111,7 @@ func (e *Engine) newRun(c *ledger.Campaign) (*Run, error) {
 	}
 	r := &Run{
 		engine: e, campaign: c, template: template, settings: settings, never: never,
-		idle: make(chan struct{}, 1), finished: make(chan struct{}),
+		idle: make(chan struct{}, 1), finished: make(chan struct{}), goOn: make(chan struct{}, 1),
 		breakers: make(map[string]*breaker),
 	}
 	if rate := settings.MaxRate; rate.Count > 0 {

@@ -89,7 +89,7 @@ type span struct {
 
 // Book is what is paused now and was before. Any goroutine may use it; what
 // Add and Release change is known to Held at once, and is in the Store, though
-// perhaps not yet on disk, when they return.
+// perhaps not yet on disk, when they return. In a nil Book nothing is held.
 type Book struct {
 	store Store
 
@@ -247,6 +247,9 @@ func numScopes(campaign, site string) int {
 // Held reports whether what a campaign has for a site is held, by whatever
 // scope. An empty site asks for the campaign as a whole.
 func (b *Book) Held(campaign, site string) bool {
+	if b == nil {
+		return false
+	}
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	if len(b.pages) == 0 {
@@ -261,6 +264,9 @@ func (b *Book) Held(campaign, site string) bool {
 // Paused is for how long, between the two times, what a campaign has for a site
 // was held: the union of all that held it, so nothing counts twice.
 func (b *Book) Paused(campaign, site string, from, to time.Time) (sum time.Duration) {
+	if b == nil {
+		return 0
+	}
 	b.mu.RLock()
 	var spans []span
 	if len(b.pages) > 0 {
