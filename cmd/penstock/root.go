@@ -84,7 +84,7 @@ func (f *flags) add(c *cobra.Command, names ...string) {
 		case "data":
 			set.StringVar(&f.data, name, "", "data `directory` (default ./penstock-data)")
 		case "dns":
-			set.StringArrayVar(&f.dns, name, nil, "DNS resolver, `host:port`; may be repeated (default: the system's)")
+			set.StringArrayVar(&f.dns, name, nil, "DNS resolver, `address:port`; may be repeated (default: the system's)")
 		case "format":
 			set.StringVar(&f.format, name, "table", "output `format`: table or json")
 		case "quiet":

@@ -25,6 +25,7 @@ type sending struct {
 	untilIdle bool
 	test      string
 	row       uint64
+	stream    bool
 	usage     usage
 }
 
@@ -38,6 +39,11 @@ func newSend(f *flags) *cobra.Command {
 It can be stopped at any time, by a signal or by pulling the plug: run it again,
 and it goes on where it was. While it runs, report, recipient, export, rejects,
 verify and backup work on the same data directory.
+
+With --stream the first messages leave while the file is still being read. A
+mistake further down, such as a damaged file, is then found when many have been
+sent; and a load that was cut short goes on where it was, with the flag or
+without.
 
 Exit codes:
   0  every recipient has a final outcome
@@ -53,6 +59,7 @@ Exit codes:
 	f.add(c, "config", "data", "dns", "format", "quiet", "log-level")
 	c.Flags().DurationVar(&s.last, "for", 0, "stop in order after this `duration`, such as 90m")
 	c.Flags().BoolVar(&s.untilIdle, "until-idle", false, "return when nothing is due or in flight")
+	c.Flags().BoolVar(&s.stream, "stream", false, "send the first rows while the others are being loaded; CSV files only")
 	c.Flags().StringVar(&s.test, "test", "", "send one message to this `address` only; nothing is recorded")
 	c.Flags().Uint64Var(&s.row, "row", 1, "the row that --test is rendered from")
 	c.Flags().StringVar(&s.usage.path, "stats", "", "write what this process used to a `file`, as JSON, for benchmarks")
@@ -124,7 +131,7 @@ func (s *sending) send(ctx context.Context, cmd *cobra.Command, cfg *config.Conf
 
 	s.usage.begin()
 	loading, done := s.loading()
-	loaded, err := e.Load(ctx, c, os.Stdin, loading)
+	loaded, stream, err := s.load(ctx, e, c, loading)
 	done()
 	if err != nil {
 		if ctx.Err() != nil {
@@ -135,13 +142,16 @@ func (s *sending) send(ctx context.Context, cmd *cobra.Command, cfg *config.Conf
 		}
 		return err
 	}
+	if stream != nil {
+		defer func() { err = errors.Join(err, stream.Close()) }()
+	}
 	s.usage.loaded()
 	run, err := e.Start(ctx, loaded)
 	if err != nil {
 		return err
 	}
 	shown := newDisplay(os.Stderr, e, s.quiet)
-	finished, waitErr := s.wait(ctx, e, run)
+	finished, waitErr := s.wait(ctx, e, run, stream)
 	s.usage.sent()
 	shown.stop()
 	if !finished && !s.quiet {
@@ -161,23 +171,38 @@ func (s *sending) send(ctx context.Context, cmd *cobra.Command, cfg *config.Conf
 			return err
 		}
 	}
+	if stream != nil && stream.Err() != nil {
+		return stream.Err()
+	}
 	if !finished {
 		return s.stopped(loaded)
 	}
 	return nil
 }
 
+// load brings the campaign into the ledger; with a stream only its first rows,
+// also where an earlier one was cut short.
+func (s *sending) load(ctx context.Context, e *engine.Engine, c *campaign.Campaign, shown engine.LoadProgress) (*ledger.Campaign, *engine.Stream, error) {
+	if !s.stream {
+		loaded, err := e.Load(ctx, c, os.Stdin, shown)
+		if !errors.Is(err, engine.ErrPartly) {
+			return loaded, nil, err
+		}
+	}
+	return e.Stream(ctx, c, nil)
+}
+
 // stopped says how to go on.
 func (s *sending) stopped(c *ledger.Campaign) error {
 	if counts, err := c.Counts(); err == nil && !s.quiet {
-		fmt.Fprintf(os.Stderr, "stopped: %s pending, %s deferred, nothing is lost; the same command continues\n",
-			count(counts[ledger.Pending]), count(counts[ledger.Deferred]))
+		fmt.Fprintf(os.Stderr, "stopped: %s recipients are left, nothing is lost; the same command continues\n",
+			count(counts[ledger.Pending]+counts[ledger.Deferred]))
 	}
 	return &exit{code: exitStopped}
 }
 
 // wait returns when the campaign is finished, or sending is to stop.
-func (s *sending) wait(ctx context.Context, e *engine.Engine, run *engine.Run) (finished bool, err error) {
+func (s *sending) wait(ctx context.Context, e *engine.Engine, run *engine.Run, stream *engine.Stream) (finished bool, err error) {
 	if s.last > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, s.last)
@@ -187,15 +212,34 @@ func (s *sending) wait(ctx context.Context, e *engine.Engine, run *engine.Run) (
 	if s.untilIdle {
 		idle = run.Idle()
 	}
-	select {
-	case <-run.Finished():
-		return true, nil
-	case <-idle:
-		return false, nil
-	case <-ctx.Done():
-		return false, nil
-	case err := <-e.Fatal():
-		return false, err
+	var read <-chan struct{}
+	if stream != nil {
+		read = stream.Done()
+	}
+	for {
+		select {
+		case <-run.Finished():
+			return true, nil
+		case <-idle:
+			return false, nil
+		case <-ctx.Done():
+			return false, nil
+		case err := <-e.Fatal():
+			return false, err
+		case <-read:
+			read = nil
+			if stream.Err() != nil {
+				// The campaign cannot end: what was loaded is sent, though.
+				s.warn(stream.Err())
+				idle = run.Idle()
+			}
+		}
+	}
+}
+
+func (s *sending) warn(err error) {
+	if !s.quiet {
+		fmt.Fprintf(os.Stderr, "%v; what was loaded before is sent\n", err)
 	}
 }
 

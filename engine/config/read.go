@@ -50,9 +50,14 @@ func readServers(l *loader, n *document.Node) {
 	var servers []string
 	for _, e := range entries {
 		var s string
-		if readHostPort(e, &s, 53) {
-			servers = append(servers, s)
+		if !readHostPort(e, &s, 53) {
+			continue
 		}
+		if _, err := netip.ParseAddrPort(s); err != nil {
+			e.Problem("is %q, but must be an IP address, with a port or without: a resolver cannot be looked up", s)
+			continue
+		}
+		servers = append(servers, s)
 	}
 	l.config.DNS.Servers = servers
 	l.took(n, ok)
