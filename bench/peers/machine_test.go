@@ -40,13 +40,7 @@ func TestNoDNS(t *testing.T) {
 			}
 			t.Cleanup(func() { resolver.Close() })
 			s.configure("auto", fmt.Sprintf("routes: {good.test: %q}\ndns: {servers: [%q], timeout: 100ms}\n", s.serve(""), resolver.Addr()))
-			args := []string{"send", "campaign.yaml", "--quiet"}
-			if c.code == 3 {
-				args = append(args, "--for", "1s")
-			}
-			if r := s.place.Run(args...); r.Code != c.code {
-				t.Errorf("want exit code %d: %v", c.code, r)
-			}
+			s.send(c.code)
 			s.only(s.outcome(), c.states...)
 		})
 	}
@@ -75,9 +69,7 @@ func TestNobodyListens(t *testing.T) {
 			t.Parallel()
 			s := newStage(t)
 			s.configure("auto", fmt.Sprintf(bad, closedPort(t), s.serve("")))
-			if r := s.place.Run("send", "campaign.yaml", "--quiet", "--for", "1s"); r.Code != 3 {
-				t.Errorf("want exit code 3: %v", r)
-			}
+			s.send(3)
 			s.only(s.outcome(), waiting...)
 		})
 	}
