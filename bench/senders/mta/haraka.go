@@ -15,7 +15,7 @@ import (
 // haraka takes letters and queues them to its own outbound engine, in one
 // process (a cluster's processes cost the same for each message), its log at
 // errors only, connections as many as the scenario allows. haraka-plugin-dkim
-// signs.
+// signs, each field once: it cannot sign one that is not there.
 var haraka = &agent{
 	name: "haraka",
 	configure: func(j *job) error {
@@ -87,7 +87,7 @@ const harakaDKIM = `[sign]
 enabled=true
 domain=sender.test
 selector=bench
-headers=From, From, To, Subject, Subject, Date, Message-ID, MIME-Version, Content-Type, Content-Transfer-Encoding
+headers=From, To, Subject, Date, Message-ID, MIME-Version, Content-Type, Content-Transfer-Encoding
 [canon]
 body=relaxed
 [verify]

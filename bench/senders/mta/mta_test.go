@@ -216,9 +216,12 @@ func judge(t *testing.T, path, record string) bool {
 	if record == "" {
 		return err == nil && len(found) == 0
 	}
-	if err != nil || len(found) != 1 || found[0].Err != nil {
-		t.Logf("%v %+v", err, found)
+	if err != nil || len(found) != 1 {
+		t.Logf("%v, %d signatures", err, len(found))
 		return false
 	}
-	return true
+	if found[0].Err != nil {
+		t.Logf("signature: %v", found[0].Err)
+	}
+	return found[0].Err == nil
 }
