@@ -57,8 +57,13 @@ type Engine struct {
 	lanes   map[string]*lane // guarded by routing
 	runs    []*Run           // guarded by routing
 
-	traits traits
-	tuning tuning
+	// streams are those that wait for Start, or read on: *Stream by
+	// *ledger.Campaign.
+	streams sync.Map
+
+	traits    traits
+	overrides overrides
+	tuning    tuning
 }
 
 // tuning is times that tests shorten; a zero value is the usual one.
@@ -141,6 +146,9 @@ func (e *Engine) equip() (err error) {
 	e.throttle = throttle.New(rules(e.config))
 	e.throttle.OnRoom(e.roomAt)
 	if err := e.restoreLearned(); err != nil {
+		return err
+	}
+	if err := e.restoreOverrides(); err != nil {
 		return err
 	}
 	if e.pauses, err = pause.Open(e.ledger); err != nil {
@@ -246,6 +254,7 @@ func (e *Engine) Drain(ctx context.Context) error {
 	e.rsa.Close()
 	// What was being prepared is ready after this flush.
 	err := e.ledger.Flush(context.Background())
+	e.overrides.stop()
 	for _, r := range e.allRuns() {
 		r.mu.Lock()
 		if r.onExpiry != nil {

@@ -23,7 +23,9 @@ type Progress struct {
 type RunProgress struct {
 	Campaign string
 	Loaded   uint64
-	Counts   ledger.Counts
+	// Loading: more recipients are to come.
+	Loading bool
+	Counts  ledger.Counts
 	// Resting names the sites where the breaker tripped.
 	Resting []string
 }
@@ -56,13 +58,15 @@ func (e *Engine) Progress(most int) Progress {
 	}
 	e.routing.Unlock()
 	for _, r := range runs {
+		totals := r.campaign.Totals()
 		counts, err := r.campaign.Counts()
 		if err != nil {
 			continue // the ledger has failed, which is told elsewhere
 		}
 		p.Runs = append(p.Runs, RunProgress{
 			Campaign: r.campaign.Name(),
-			Loaded:   r.campaign.Totals().Loaded,
+			Loaded:   totals.Loaded,
+			Loading:  totals.Streaming,
 			Counts:   counts,
 			Resting:  r.resting(now),
 		})
@@ -79,6 +83,18 @@ func (e *Engine) Progress(most int) Progress {
 		p.Sites = append(p.Sites, s.progress(now))
 	}
 	return p
+}
+
+// Site looks at one site, with its hosts; ok is false when the engine deals
+// with no such site now. Any goroutine.
+func (e *Engine) Site(name string) (p SiteProgress, hosts []pool.HostSnapshot, ok bool) {
+	e.routing.Lock()
+	s := e.sites[name]
+	e.routing.Unlock()
+	if s == nil {
+		return SiteProgress{}, nil, false
+	}
+	return s.progress(e.now()), s.pool.Snapshot().Hosts, true
 }
 
 func (s *site) progress(now time.Time) SiteProgress {
@@ -99,6 +115,10 @@ func (s *site) progress(now time.Time) SiteProgress {
 	}
 	return p
 }
+
+// Resting names the sites that refuse the campaign and are left alone for a
+// while.
+func (r *Run) Resting() []string { return r.resting(r.engine.now()) }
 
 // resting names the sites where the run's breaker has tripped.
 func (r *Run) resting(now time.Time) []string {

@@ -8,14 +8,18 @@ import (
 
 	"connectrpc.com/connect"
 
+	"github.com/penstock-mail/penstock/engine"
 	"github.com/penstock-mail/penstock/engine/address"
 	pb "github.com/penstock-mail/penstock/engine/control/penstockv1"
 	"github.com/penstock-mail/penstock/engine/ledger"
+	"github.com/penstock-mail/penstock/engine/pause"
+	"github.com/penstock-mail/penstock/engine/problem"
 )
 
 // campaigns implements penstock.v1.CampaignService.
 type campaigns struct {
 	ledger *ledger.Ledger
+	desk   *desk
 }
 
 // chunk is how many records go into one message of a stream: few enough that
@@ -132,6 +136,7 @@ func (c *campaigns) ListRejects(ctx context.Context, req *pb.ListRejectsRequest,
 // status gives an error the gRPC code that a client can act upon.
 func status(err error) error {
 	var known *connect.Error
+	var mistakes problem.List
 	switch {
 	case err == nil || errors.As(err, &known):
 		return err
@@ -139,7 +144,11 @@ func status(err error) error {
 		return connect.NewError(connect.CodeNotFound, err)
 	case errors.Is(err, context.Canceled):
 		return connect.NewError(connect.CodeCanceled, err)
-	case errors.Is(err, ledger.ErrClosed):
+	case errors.Is(err, pause.ErrInvalid), errors.Is(err, engine.ErrInvalidLimits):
+		return connect.NewError(connect.CodeInvalidArgument, err)
+	case errors.Is(err, pause.ErrNotHeld), errors.Is(err, engine.ErrCancelled), errors.Is(err, engine.ErrFinished), errors.As(err, &mistakes):
+		return connect.NewError(connect.CodeFailedPrecondition, err)
+	case errors.Is(err, ledger.ErrClosed), errors.Is(err, engine.ErrDraining):
 		return connect.NewError(connect.CodeUnavailable, err)
 	default:
 		return connect.NewError(connect.CodeInternal, err)

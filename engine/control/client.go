@@ -19,6 +19,7 @@ import (
 type Client struct {
 	penstockv1connect.CampaignServiceClient
 	penstockv1connect.ServerServiceClient
+	penstockv1connect.SiteServiceClient
 	close func()
 }
 
@@ -76,6 +77,7 @@ func newClient(transport http.RoundTripper, closing func()) *Client {
 	return &Client{
 		CampaignServiceClient: penstockv1connect.NewCampaignServiceClient(h, base),
 		ServerServiceClient:   penstockv1connect.NewServerServiceClient(h, base),
+		SiteServiceClient:     penstockv1connect.NewSiteServiceClient(h, base),
 		close:                 sync.OnceFunc(closing),
 	}
 }

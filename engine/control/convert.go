@@ -11,7 +11,7 @@ import (
 
 func recipient(seq ledger.Seq, local, domain string, state ledger.State, last *ledger.Attempt) *pb.Recipient {
 	r := &pb.Recipient{Seq: uint32(seq), Address: local + "@" + domain, State: state.String()}
-	if last != nil && !last.Due.IsZero() {
+	if last != nil && !last.Due.IsZero() && state != ledger.Cancelled {
 		r.Due = timestamppb.New(last.Due)
 	}
 	return r
@@ -47,7 +47,15 @@ func attempt(a *ledger.Attempt) *pb.Attempt {
 		p.Command = smtp.Command(a.Command).String()
 	}
 	if a.Anomaly != 0 {
-		p.Anomaly = smtp.Anomaly(a.Anomaly).String()
+		p.Anomaly = anomalyName(a.Anomaly)
 	}
 	return p
+}
+
+// anomalyName is for people: what the server did, or what a value would have.
+func anomalyName(anomaly uint8) string {
+	if anomaly == ledger.AnomalyLineBreaks {
+		return "line breaks in header values became spaces"
+	}
+	return smtp.Anomaly(anomaly).String()
 }

@@ -23,6 +23,7 @@ type reportJSON struct {
 	Created           time.Time         `json:"created"`
 	Started           *time.Time        `json:"started"`
 	Finished          *time.Time        `json:"finished"`
+	Cancelled         *time.Time        `json:"cancelled"`
 }
 
 // countsJSON has Rows and Rejected for the campaign, stateCounts for both.
@@ -75,12 +76,13 @@ func marshalReport(r *ledger.Report) ([]byte, error) {
 		Created:           r.Created,
 		Started:           set(r.Started),
 		Finished:          set(r.Finished),
+		Cancelled:         set(r.Cancelled),
 	}
 	for reason, n := range r.Rejects {
 		out.Rejects[reason] = n
 	}
 	for anomaly, n := range r.Anomalies {
-		out.Anomalies[smtp.Anomaly(anomaly).String()] = n
+		out.Anomalies[anomalyName(anomaly)] = n
 	}
 	for _, s := range r.Sites {
 		out.Sites = append(out.Sites, siteJSON{Site: s.Site, Domains: s.Domains, Counts: states(s.Counts), Trouble: s.Reason, TroubleDomains: s.Trouble})

@@ -13,6 +13,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"github.com/penstock-mail/penstock/engine"
 	pb "github.com/penstock-mail/penstock/engine/control/penstockv1"
 	"github.com/penstock-mail/penstock/engine/control/penstockv1/penstockv1connect"
 	"github.com/penstock-mail/penstock/engine/ledger"
@@ -48,10 +49,19 @@ func Listen(dir string) (net.Listener, error) {
 	return l, nil
 }
 
-// Serve answers on l, which Close closes. Any goroutine.
-func Serve(l net.Listener, led *ledger.Ledger) *Server {
+// Serve answers on l, which Close closes, for a process that holds a ledger and
+// does not send. Any goroutine.
+func Serve(l net.Listener, led *ledger.Ledger) *Server { return serve(l, &desk{ledger: led}) }
+
+// Steer answers on l, which Close closes, for an engine, and steers it. REQUIRES:
+// it is closed before the engine is drained. Any goroutine.
+func Steer(l net.Listener, e *engine.Engine) *Server {
+	return serve(l, &desk{ledger: e.Ledger(), engine: e})
+}
+
+func serve(l net.Listener, d *desk) *Server {
 	s := &Server{done: make(chan struct{})}
-	s.http.Handler = handler(led)
+	s.http.Handler = handler(d)
 	s.http.ReadHeaderTimeout = 10 * time.Second
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
@@ -72,17 +82,19 @@ func (s *Server) Close(ctx context.Context) {
 	<-s.done
 }
 
-func handler(led *ledger.Ledger) http.Handler {
+func handler(d *desk) http.Handler {
 	mux := http.NewServeMux()
 	bound := connect.WithReadMaxBytes(maxRequest)
-	mux.Handle(penstockv1connect.NewCampaignServiceHandler(&campaigns{ledger: led}, bound))
-	mux.Handle(penstockv1connect.NewServerServiceHandler(&server{ledger: led}, bound))
+	mux.Handle(penstockv1connect.NewCampaignServiceHandler(&campaigns{ledger: d.ledger, desk: d}, bound))
+	mux.Handle(penstockv1connect.NewServerServiceHandler(&server{ledger: d.ledger, desk: d}, bound))
+	mux.Handle(penstockv1connect.NewSiteServiceHandler(&sites{d}, bound))
 	return mux
 }
 
 // server implements penstock.v1.ServerService.
 type server struct {
 	ledger *ledger.Ledger
+	desk   *desk
 }
 
 func (s *server) Verify(ctx context.Context, _ *pb.VerifyRequest) (*pb.VerifyResponse, error) {

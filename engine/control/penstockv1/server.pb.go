@@ -216,11 +216,296 @@ func (*BackupResponse) Descriptor() ([]byte, []int) {
 	return file_penstock_v1_server_proto_rawDescGZIP(), []int{3}
 }
 
+// PauseAllRequest says who pauses and why.
+type PauseAllRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Who pauses, at most 200 octets; empty means "anonymous".
+	By string `protobuf:"bytes,1,opt,name=by,proto3" json:"by,omitempty"`
+	// Why, for people, at most 1,000 octets.
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PauseAllRequest) Reset() {
+	*x = PauseAllRequest{}
+	mi := &file_penstock_v1_server_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PauseAllRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PauseAllRequest) ProtoMessage() {}
+
+func (x *PauseAllRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_v1_server_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PauseAllRequest.ProtoReflect.Descriptor instead.
+func (*PauseAllRequest) Descriptor() ([]byte, []int) {
+	return file_penstock_v1_server_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *PauseAllRequest) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *PauseAllRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// PauseAllResponse is what holds everything now.
+type PauseAllResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The pauses of everything.
+	Pauses        []*Pause `protobuf:"bytes,1,rep,name=pauses,proto3" json:"pauses,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PauseAllResponse) Reset() {
+	*x = PauseAllResponse{}
+	mi := &file_penstock_v1_server_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PauseAllResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PauseAllResponse) ProtoMessage() {}
+
+func (x *PauseAllResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_v1_server_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PauseAllResponse.ProtoReflect.Descriptor instead.
+func (*PauseAllResponse) Descriptor() ([]byte, []int) {
+	return file_penstock_v1_server_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *PauseAllResponse) GetPauses() []*Pause {
+	if x != nil {
+		return x.Pauses
+	}
+	return nil
+}
+
+// ResumeAllRequest says whose pause ends.
+type ResumeAllRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in the request that paused.
+	By string `protobuf:"bytes,1,opt,name=by,proto3" json:"by,omitempty"`
+	// End the pauses of others, too.
+	Force         bool `protobuf:"varint,2,opt,name=force,proto3" json:"force,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeAllRequest) Reset() {
+	*x = ResumeAllRequest{}
+	mi := &file_penstock_v1_server_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeAllRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeAllRequest) ProtoMessage() {}
+
+func (x *ResumeAllRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_v1_server_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeAllRequest.ProtoReflect.Descriptor instead.
+func (*ResumeAllRequest) Descriptor() ([]byte, []int) {
+	return file_penstock_v1_server_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ResumeAllRequest) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *ResumeAllRequest) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
+}
+
+// ResumeAllResponse is what holds everything still.
+type ResumeAllResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The pauses of everything.
+	Pauses        []*Pause `protobuf:"bytes,1,rep,name=pauses,proto3" json:"pauses,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeAllResponse) Reset() {
+	*x = ResumeAllResponse{}
+	mi := &file_penstock_v1_server_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeAllResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeAllResponse) ProtoMessage() {}
+
+func (x *ResumeAllResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_v1_server_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeAllResponse.ProtoReflect.Descriptor instead.
+func (*ResumeAllResponse) Descriptor() ([]byte, []int) {
+	return file_penstock_v1_server_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ResumeAllResponse) GetPauses() []*Pause {
+	if x != nil {
+		return x.Pauses
+	}
+	return nil
+}
+
+// ListPausesRequest has no choices.
+type ListPausesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPausesRequest) Reset() {
+	*x = ListPausesRequest{}
+	mi := &file_penstock_v1_server_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPausesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPausesRequest) ProtoMessage() {}
+
+func (x *ListPausesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_v1_server_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPausesRequest.ProtoReflect.Descriptor instead.
+func (*ListPausesRequest) Descriptor() ([]byte, []int) {
+	return file_penstock_v1_server_proto_rawDescGZIP(), []int{8}
+}
+
+// ListPausesResponse is every pause.
+type ListPausesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// By site and campaign.
+	Pauses        []*Pause `protobuf:"bytes,1,rep,name=pauses,proto3" json:"pauses,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPausesResponse) Reset() {
+	*x = ListPausesResponse{}
+	mi := &file_penstock_v1_server_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPausesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPausesResponse) ProtoMessage() {}
+
+func (x *ListPausesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_v1_server_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPausesResponse.ProtoReflect.Descriptor instead.
+func (*ListPausesResponse) Descriptor() ([]byte, []int) {
+	return file_penstock_v1_server_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ListPausesResponse) GetPauses() []*Pause {
+	if x != nil {
+		return x.Pauses
+	}
+	return nil
+}
+
 var File_penstock_v1_server_proto protoreflect.FileDescriptor
 
 const file_penstock_v1_server_proto_rawDesc = "" +
 	"\n" +
-	"\x18penstock/v1/server.proto\x12\vpenstock.v1\"\x0f\n" +
+	"\x18penstock/v1/server.proto\x12\vpenstock.v1\x1a\x17penstock/v1/pause.proto\"\x0f\n" +
 	"\rVerifyRequest\"\x82\x01\n" +
 	"\x0eVerifyResponse\x12\x1c\n" +
 	"\tcampaigns\x18\x01 \x01(\x04R\tcampaigns\x12\x1e\n" +
@@ -231,10 +516,27 @@ const file_penstock_v1_server_proto_rawDesc = "" +
 	"\x06faults\x18\x04 \x03(\tR\x06faults\"-\n" +
 	"\rBackupRequest\x12\x1c\n" +
 	"\tdirectory\x18\x01 \x01(\tR\tdirectory\"\x10\n" +
-	"\x0eBackupResponse2\x95\x01\n" +
+	"\x0eBackupResponse\"9\n" +
+	"\x0fPauseAllRequest\x12\x0e\n" +
+	"\x02by\x18\x01 \x01(\tR\x02by\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\">\n" +
+	"\x10PauseAllResponse\x12*\n" +
+	"\x06pauses\x18\x01 \x03(\v2\x12.penstock.v1.PauseR\x06pauses\"8\n" +
+	"\x10ResumeAllRequest\x12\x0e\n" +
+	"\x02by\x18\x01 \x01(\tR\x02by\x12\x14\n" +
+	"\x05force\x18\x02 \x01(\bR\x05force\"?\n" +
+	"\x11ResumeAllResponse\x12*\n" +
+	"\x06pauses\x18\x01 \x03(\v2\x12.penstock.v1.PauseR\x06pauses\"\x13\n" +
+	"\x11ListPausesRequest\"@\n" +
+	"\x12ListPausesResponse\x12*\n" +
+	"\x06pauses\x18\x01 \x03(\v2\x12.penstock.v1.PauseR\x06pauses2\xf9\x02\n" +
 	"\rServerService\x12A\n" +
 	"\x06Verify\x12\x1a.penstock.v1.VerifyRequest\x1a\x1b.penstock.v1.VerifyResponse\x12A\n" +
-	"\x06Backup\x12\x1a.penstock.v1.BackupRequest\x1a\x1b.penstock.v1.BackupResponseBHZFgithub.com/penstock-mail/penstock/engine/control/penstockv1;penstockv1b\x06proto3"
+	"\x06Backup\x12\x1a.penstock.v1.BackupRequest\x1a\x1b.penstock.v1.BackupResponse\x12G\n" +
+	"\bPauseAll\x12\x1c.penstock.v1.PauseAllRequest\x1a\x1d.penstock.v1.PauseAllResponse\x12J\n" +
+	"\tResumeAll\x12\x1d.penstock.v1.ResumeAllRequest\x1a\x1e.penstock.v1.ResumeAllResponse\x12M\n" +
+	"\n" +
+	"ListPauses\x12\x1e.penstock.v1.ListPausesRequest\x1a\x1f.penstock.v1.ListPausesResponseBHZFgithub.com/penstock-mail/penstock/engine/control/penstockv1;penstockv1b\x06proto3"
 
 var (
 	file_penstock_v1_server_proto_rawDescOnce sync.Once
@@ -248,23 +550,39 @@ func file_penstock_v1_server_proto_rawDescGZIP() []byte {
 	return file_penstock_v1_server_proto_rawDescData
 }
 
-var file_penstock_v1_server_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_penstock_v1_server_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_penstock_v1_server_proto_goTypes = []any{
-	(*VerifyRequest)(nil),  // 0: penstock.v1.VerifyRequest
-	(*VerifyResponse)(nil), // 1: penstock.v1.VerifyResponse
-	(*BackupRequest)(nil),  // 2: penstock.v1.BackupRequest
-	(*BackupResponse)(nil), // 3: penstock.v1.BackupResponse
+	(*VerifyRequest)(nil),      // 0: penstock.v1.VerifyRequest
+	(*VerifyResponse)(nil),     // 1: penstock.v1.VerifyResponse
+	(*BackupRequest)(nil),      // 2: penstock.v1.BackupRequest
+	(*BackupResponse)(nil),     // 3: penstock.v1.BackupResponse
+	(*PauseAllRequest)(nil),    // 4: penstock.v1.PauseAllRequest
+	(*PauseAllResponse)(nil),   // 5: penstock.v1.PauseAllResponse
+	(*ResumeAllRequest)(nil),   // 6: penstock.v1.ResumeAllRequest
+	(*ResumeAllResponse)(nil),  // 7: penstock.v1.ResumeAllResponse
+	(*ListPausesRequest)(nil),  // 8: penstock.v1.ListPausesRequest
+	(*ListPausesResponse)(nil), // 9: penstock.v1.ListPausesResponse
+	(*Pause)(nil),              // 10: penstock.v1.Pause
 }
 var file_penstock_v1_server_proto_depIdxs = []int32{
-	0, // 0: penstock.v1.ServerService.Verify:input_type -> penstock.v1.VerifyRequest
-	2, // 1: penstock.v1.ServerService.Backup:input_type -> penstock.v1.BackupRequest
-	1, // 2: penstock.v1.ServerService.Verify:output_type -> penstock.v1.VerifyResponse
-	3, // 3: penstock.v1.ServerService.Backup:output_type -> penstock.v1.BackupResponse
-	2, // [2:4] is the sub-list for method output_type
-	0, // [0:2] is the sub-list for method input_type
-	0, // [0:0] is the sub-list for extension type_name
-	0, // [0:0] is the sub-list for extension extendee
-	0, // [0:0] is the sub-list for field type_name
+	10, // 0: penstock.v1.PauseAllResponse.pauses:type_name -> penstock.v1.Pause
+	10, // 1: penstock.v1.ResumeAllResponse.pauses:type_name -> penstock.v1.Pause
+	10, // 2: penstock.v1.ListPausesResponse.pauses:type_name -> penstock.v1.Pause
+	0,  // 3: penstock.v1.ServerService.Verify:input_type -> penstock.v1.VerifyRequest
+	2,  // 4: penstock.v1.ServerService.Backup:input_type -> penstock.v1.BackupRequest
+	4,  // 5: penstock.v1.ServerService.PauseAll:input_type -> penstock.v1.PauseAllRequest
+	6,  // 6: penstock.v1.ServerService.ResumeAll:input_type -> penstock.v1.ResumeAllRequest
+	8,  // 7: penstock.v1.ServerService.ListPauses:input_type -> penstock.v1.ListPausesRequest
+	1,  // 8: penstock.v1.ServerService.Verify:output_type -> penstock.v1.VerifyResponse
+	3,  // 9: penstock.v1.ServerService.Backup:output_type -> penstock.v1.BackupResponse
+	5,  // 10: penstock.v1.ServerService.PauseAll:output_type -> penstock.v1.PauseAllResponse
+	7,  // 11: penstock.v1.ServerService.ResumeAll:output_type -> penstock.v1.ResumeAllResponse
+	9,  // 12: penstock.v1.ServerService.ListPauses:output_type -> penstock.v1.ListPausesResponse
+	8,  // [8:13] is the sub-list for method output_type
+	3,  // [3:8] is the sub-list for method input_type
+	3,  // [3:3] is the sub-list for extension type_name
+	3,  // [3:3] is the sub-list for extension extendee
+	0,  // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_penstock_v1_server_proto_init() }
@@ -272,13 +590,14 @@ func file_penstock_v1_server_proto_init() {
 	if File_penstock_v1_server_proto != nil {
 		return
 	}
+	file_penstock_v1_pause_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_penstock_v1_server_proto_rawDesc), len(file_penstock_v1_server_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   4,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -39,6 +39,13 @@ const (
 	ServerServiceVerifyProcedure = "/penstock.v1.ServerService/Verify"
 	// ServerServiceBackupProcedure is the fully-qualified name of the ServerService's Backup RPC.
 	ServerServiceBackupProcedure = "/penstock.v1.ServerService/Backup"
+	// ServerServicePauseAllProcedure is the fully-qualified name of the ServerService's PauseAll RPC.
+	ServerServicePauseAllProcedure = "/penstock.v1.ServerService/PauseAll"
+	// ServerServiceResumeAllProcedure is the fully-qualified name of the ServerService's ResumeAll RPC.
+	ServerServiceResumeAllProcedure = "/penstock.v1.ServerService/ResumeAll"
+	// ServerServiceListPausesProcedure is the fully-qualified name of the ServerService's ListPauses
+	// RPC.
+	ServerServiceListPausesProcedure = "/penstock.v1.ServerService/ListPauses"
 )
 
 // ServerServiceClient is a client for the penstock.v1.ServerService service.
@@ -48,6 +55,15 @@ type ServerServiceClient interface {
 	// Backup writes a consistent copy of the data directory to a directory that
 	// does not exist yet, on the server's machine.
 	Backup(context.Context, *penstockv1.BackupRequest) (*penstockv1.BackupResponse, error)
+	// PauseAll freezes everything, as PauseCampaign does a campaign.
+	// INVALID_ARGUMENT: a name or reason that is too long.
+	PauseAll(context.Context, *penstockv1.PauseAllRequest) (*penstockv1.PauseAllResponse, error)
+	// ResumeAll takes back one's own pause of everything, or with force
+	// everybody's; pauses of campaigns and sites stay. FAILED_PRECONDITION: the
+	// caller has not paused everything; the message says who has.
+	ResumeAll(context.Context, *penstockv1.ResumeAllRequest) (*penstockv1.ResumeAllResponse, error)
+	// ListPauses returns every pause there is.
+	ListPauses(context.Context, *penstockv1.ListPausesRequest) (*penstockv1.ListPausesResponse, error)
 }
 
 // NewServerServiceClient constructs a client for the penstock.v1.ServerService service. By default,
@@ -73,13 +89,34 @@ func NewServerServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithSchema(serverServiceMethods.ByName("Backup")),
 			connect.WithClientOptions(opts...),
 		),
+		pauseAll: connect.NewClient[penstockv1.PauseAllRequest, penstockv1.PauseAllResponse](
+			httpClient,
+			baseURL+ServerServicePauseAllProcedure,
+			connect.WithSchema(serverServiceMethods.ByName("PauseAll")),
+			connect.WithClientOptions(opts...),
+		),
+		resumeAll: connect.NewClient[penstockv1.ResumeAllRequest, penstockv1.ResumeAllResponse](
+			httpClient,
+			baseURL+ServerServiceResumeAllProcedure,
+			connect.WithSchema(serverServiceMethods.ByName("ResumeAll")),
+			connect.WithClientOptions(opts...),
+		),
+		listPauses: connect.NewClient[penstockv1.ListPausesRequest, penstockv1.ListPausesResponse](
+			httpClient,
+			baseURL+ServerServiceListPausesProcedure,
+			connect.WithSchema(serverServiceMethods.ByName("ListPauses")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // serverServiceClient implements ServerServiceClient.
 type serverServiceClient struct {
-	verify *connect.Client[penstockv1.VerifyRequest, penstockv1.VerifyResponse]
-	backup *connect.Client[penstockv1.BackupRequest, penstockv1.BackupResponse]
+	verify     *connect.Client[penstockv1.VerifyRequest, penstockv1.VerifyResponse]
+	backup     *connect.Client[penstockv1.BackupRequest, penstockv1.BackupResponse]
+	pauseAll   *connect.Client[penstockv1.PauseAllRequest, penstockv1.PauseAllResponse]
+	resumeAll  *connect.Client[penstockv1.ResumeAllRequest, penstockv1.ResumeAllResponse]
+	listPauses *connect.Client[penstockv1.ListPausesRequest, penstockv1.ListPausesResponse]
 }
 
 // Verify calls penstock.v1.ServerService.Verify.
@@ -100,6 +137,33 @@ func (c *serverServiceClient) Backup(ctx context.Context, req *penstockv1.Backup
 	return nil, err
 }
 
+// PauseAll calls penstock.v1.ServerService.PauseAll.
+func (c *serverServiceClient) PauseAll(ctx context.Context, req *penstockv1.PauseAllRequest) (*penstockv1.PauseAllResponse, error) {
+	response, err := c.pauseAll.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ResumeAll calls penstock.v1.ServerService.ResumeAll.
+func (c *serverServiceClient) ResumeAll(ctx context.Context, req *penstockv1.ResumeAllRequest) (*penstockv1.ResumeAllResponse, error) {
+	response, err := c.resumeAll.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ListPauses calls penstock.v1.ServerService.ListPauses.
+func (c *serverServiceClient) ListPauses(ctx context.Context, req *penstockv1.ListPausesRequest) (*penstockv1.ListPausesResponse, error) {
+	response, err := c.listPauses.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // ServerServiceHandler is an implementation of the penstock.v1.ServerService service.
 type ServerServiceHandler interface {
 	// Verify runs the ledger's proof without stopping anything.
@@ -107,6 +171,15 @@ type ServerServiceHandler interface {
 	// Backup writes a consistent copy of the data directory to a directory that
 	// does not exist yet, on the server's machine.
 	Backup(context.Context, *penstockv1.BackupRequest) (*penstockv1.BackupResponse, error)
+	// PauseAll freezes everything, as PauseCampaign does a campaign.
+	// INVALID_ARGUMENT: a name or reason that is too long.
+	PauseAll(context.Context, *penstockv1.PauseAllRequest) (*penstockv1.PauseAllResponse, error)
+	// ResumeAll takes back one's own pause of everything, or with force
+	// everybody's; pauses of campaigns and sites stay. FAILED_PRECONDITION: the
+	// caller has not paused everything; the message says who has.
+	ResumeAll(context.Context, *penstockv1.ResumeAllRequest) (*penstockv1.ResumeAllResponse, error)
+	// ListPauses returns every pause there is.
+	ListPauses(context.Context, *penstockv1.ListPausesRequest) (*penstockv1.ListPausesResponse, error)
 }
 
 // NewServerServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -128,12 +201,36 @@ func NewServerServiceHandler(svc ServerServiceHandler, opts ...connect.HandlerOp
 		connect.WithSchema(serverServiceMethods.ByName("Backup")),
 		connect.WithHandlerOptions(opts...),
 	)
+	serverServicePauseAllHandler := connect.NewUnaryHandlerSimple(
+		ServerServicePauseAllProcedure,
+		svc.PauseAll,
+		connect.WithSchema(serverServiceMethods.ByName("PauseAll")),
+		connect.WithHandlerOptions(opts...),
+	)
+	serverServiceResumeAllHandler := connect.NewUnaryHandlerSimple(
+		ServerServiceResumeAllProcedure,
+		svc.ResumeAll,
+		connect.WithSchema(serverServiceMethods.ByName("ResumeAll")),
+		connect.WithHandlerOptions(opts...),
+	)
+	serverServiceListPausesHandler := connect.NewUnaryHandlerSimple(
+		ServerServiceListPausesProcedure,
+		svc.ListPauses,
+		connect.WithSchema(serverServiceMethods.ByName("ListPauses")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/penstock.v1.ServerService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case ServerServiceVerifyProcedure:
 			serverServiceVerifyHandler.ServeHTTP(w, r)
 		case ServerServiceBackupProcedure:
 			serverServiceBackupHandler.ServeHTTP(w, r)
+		case ServerServicePauseAllProcedure:
+			serverServicePauseAllHandler.ServeHTTP(w, r)
+		case ServerServiceResumeAllProcedure:
+			serverServiceResumeAllHandler.ServeHTTP(w, r)
+		case ServerServiceListPausesProcedure:
+			serverServiceListPausesHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -149,4 +246,16 @@ func (UnimplementedServerServiceHandler) Verify(context.Context, *penstockv1.Ver
 
 func (UnimplementedServerServiceHandler) Backup(context.Context, *penstockv1.BackupRequest) (*penstockv1.BackupResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("penstock.v1.ServerService.Backup is not implemented"))
+}
+
+func (UnimplementedServerServiceHandler) PauseAll(context.Context, *penstockv1.PauseAllRequest) (*penstockv1.PauseAllResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("penstock.v1.ServerService.PauseAll is not implemented"))
+}
+
+func (UnimplementedServerServiceHandler) ResumeAll(context.Context, *penstockv1.ResumeAllRequest) (*penstockv1.ResumeAllResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("penstock.v1.ServerService.ResumeAll is not implemented"))
+}
+
+func (UnimplementedServerServiceHandler) ListPauses(context.Context, *penstockv1.ListPausesRequest) (*penstockv1.ListPausesResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("penstock.v1.ServerService.ListPauses is not implemented"))
 }
