@@ -25,6 +25,8 @@ type destination struct {
 	refusal atomic.Pointer[unsent]
 	// looking: a look-up is under way or stands in line.
 	looking atomic.Bool
+	// missed: another look-up was wanted during that one.
+	missed atomic.Bool
 	// tries counts look-ups in a row that found nothing out. Look-up only.
 	tries uint8
 

@@ -17,6 +17,7 @@ type envelope struct {
 	smtp.Message
 	composed    compose.Message
 	signed      []byte // memory of its signatures
+	replaced    bool   // line breaks in its header values became spaces
 	flow        *flow
 	destination *destination
 	seq         ledger.Seq
@@ -199,14 +200,20 @@ func (w *worker) compose(t *task) {
 	caps := compose.Caps{EightBitMIME: !t.lane.composesSevenBit(), SMTPUTF8: true}
 	expired := run.expired(t.destination.domain.Site(), w.engine.now())
 	w.domain = append(w.domain[:0], t.destination.domain.Name()...)
+	// What flows through the lane of refusals is settled, whatever is known of
+	// its domain by now: nothing pulls from there.
+	var refusal *unsent
+	if t.lane == w.engine.refusals {
+		refusal = t.destination.refusal.Load()
+	}
 	for i := range t.batch.Recipients {
 		r := &t.batch.Recipients[i]
 		e := envelopes.Get().(*envelope)
 		e.flow, e.destination = t.flow, t.destination
 		e.seq, e.was, e.attempts = r.Seq, r.Was, r.Attempts
-		switch refusal := t.destination.refusal.Load(); {
-		case refusal != nil && refusal != expiredVerdict:
-			w.engine.settleUnsent(e, ledger.Bounced, refusal)
+		switch {
+		case refusal != nil:
+			w.engine.settleUnsent(e, refusal.state(), refusal)
 			continue
 		case expired:
 			w.engine.settleUnsent(e, ledger.Expired, expiredVerdict)
@@ -220,6 +227,7 @@ func (w *worker) compose(t *task) {
 			w.engine.settleUnsent(e, ledger.Bounced, &unsent{text: "not composed: " + err.Error()})
 			continue
 		}
+		e.replaced = e.composed.Replaced > 0
 		t.envelopes = append(t.envelopes, e)
 	}
 	if run.signatures != nil && len(t.envelopes) > 0 {
@@ -254,6 +262,14 @@ type unsent struct {
 	code     uint16
 	enhanced [3]uint16
 	text     string
+}
+
+// state is the outcome that the reason stands for.
+func (u *unsent) state() ledger.State {
+	if u == expiredVerdict {
+		return ledger.Expired
+	}
+	return ledger.Bounced
 }
 
 var (

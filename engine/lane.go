@@ -281,6 +281,9 @@ func (l *lane) release(t *task, reserved int, more bool) {
 		l.preparing.push(t)
 	}
 	more = more && !f.run.cancelled.Load()
+	// A new look-up gave another route: from here on it flows there.
+	moved := more && d.currentFlow() != f
+	more = more && !moved
 	counted := min(d.counted, read)
 	if more {
 		f.destinations.push(d)
@@ -295,9 +298,15 @@ func (l *lane) release(t *task, reserved int, more bool) {
 	l.unlist(f)
 	l.mu.Unlock()
 	gone := int64(reserved - read)
-	if !more {
+	switch {
+	case moved:
+		gone++
+		f.run.engine.fire(d)
+	case !more:
 		gone++
 		f.run.schedule(d)
+	case !f.run.engine.now().Before(d.routeExpires()):
+		f.run.engine.route(d) // it flows on until the answer is there
 	}
 	f.run.left(gone)
 }

@@ -125,6 +125,7 @@ func TestLaneKeepsOrderAndCount(t *testing.T) {
 			f := l.flowOf(r)
 			for i, d := range ds {
 				d.setFlow(f)
+				d.setExpires(now.Add(time.Hour))
 				for range 2 { // the second time nothing happens
 					if !l.activate(f, d, now) {
 						t.Fatal("a lane in use takes no destination")

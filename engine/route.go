@@ -13,6 +13,7 @@ import (
 // run until then.
 func (e *Engine) route(d *destination) {
 	if !d.looking.CompareAndSwap(false, true) {
+		d.missed.Store(true)
 		return
 	}
 	d.run.activity.Add(1)
@@ -51,6 +52,9 @@ func (e *Engine) lookup(ctx context.Context) {
 			// Its lane was retired meanwhile: the next answer opens another.
 		}
 		d.looking.Store(false)
+		if d.missed.Swap(false) {
+			e.fire(d) // somebody wanted it routed again meanwhile
+		}
 		d.run.left(1)
 	}
 }
@@ -66,7 +70,6 @@ func (e *Engine) attach(d *destination, a mx.Answer) (ok bool) {
 	switch a.Status {
 	case mx.Found:
 		d.tries = 0
-		d.refusal.Store(nil)
 		d.setExpires(a.Expires)
 		d.domain.SetSite(a.Route.Site)
 		return e.join(d, e.laneFor(a.Route), now)
@@ -77,6 +80,11 @@ func (e *Engine) attach(d *destination, a mx.Answer) (ok bool) {
 	case mx.Prohibited:
 		e.refuse(d, &unsent{code: 550, enhanced: [3]uint16{5, 4, 4}, text: a.Reason}) // RFC 3463 3.5
 	default:
+		if d.active.Load() {
+			// It flows by its last answer, which does until the next one.
+			d.setExpires(now.Add(staleFor))
+			return true
+		}
 		retry := now.Add(e.troubleDelay(d))
 		if e.overdue(d, now) {
 			return true
@@ -126,6 +134,9 @@ func (e *Engine) troubleDelay(d *destination) time.Duration {
 	d.tries = min(d.tries+1, 16)
 	return e.backoff(d.run, int(d.tries))
 }
+
+// staleFor is how long a route still serves after DNS gave no answer.
+const staleFor = time.Minute
 
 // refuse bounces what d has and will have: it flows through a lane without
 // connections, where each recipient is settled instead of sent.
@@ -240,10 +251,15 @@ func (e *Engine) unreachable(l *lane, f pool.Failure, retry time.Time) {
 	reason := f.Error()
 	l.site.note(reason)
 	e.log.Warn("site cannot be reached", "site", l.site.name, "host", f.Host, "reason", reason, "retry", retry)
-	l.rest(reason, retry)
+	e.restLane(l, reason, now, retry)
+}
+
+// restLane holds back what waits in a lane until the given time.
+func (e *Engine) restLane(l *lane, reason string, now, until time.Time) {
+	l.rest(reason, until)
 	idle, unsent := l.empty(nil)
 	for _, d := range idle {
-		e.holdBack(d, reason, now, retry)
+		e.holdBack(d, reason, now, until)
 		d.run.left(1)
 	}
 	for _, u := range unsent {

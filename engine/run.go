@@ -22,7 +22,8 @@ type Run struct {
 	// signatures are put on every message; nil: none.
 	signatures *signatures
 	rate       *throttle.Pace // nil: no max_rate
-	loaded     time.Time      // Date of every message
+	paced      paced
+	loaded     time.Time // Date of every message
 
 	// activity counts what keeps the run from being idle: the walk over its
 	// domains, look-ups under way, active destinations, reserved recipients.
@@ -196,7 +197,7 @@ func (r *Run) pace(l *lane, n int) int {
 	}
 	granted, wait := r.rate.Take(r.engine.now(), n)
 	if granted == 0 {
-		time.AfterFunc(wait, l.offer)
+		r.paced.put(l, wait)
 	}
 	return granted
 }

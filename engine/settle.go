@@ -29,7 +29,7 @@ func (e *Engine) settle(via *pool.Connection, env *envelope, out *smtp.Outcome, 
 		Code:      uint16(out.Reply.Code),
 		Enhanced:  out.Reply.Enhanced,
 		Text:      out.Reply.Text,
-		Anomaly:   uint8(out.Anomaly),
+		Anomaly:   anomaly(env, out),
 		Tag:       env,
 	}
 	site := env.flow.lane.site
@@ -68,6 +68,15 @@ func (e *Engine) settle(via *pool.Connection, env *envelope, out *smtp.Outcome, 
 		}
 	}
 	e.record(&s)
+}
+
+// anomaly is what was odd about an attempt: what the server did, or else what
+// the recipient's values would have done to the header.
+func anomaly(env *envelope, out *smtp.Outcome) uint8 {
+	if out.Anomaly == smtp.NoAnomaly && env.replaced {
+		return ledger.AnomalyLineBreaks
+	}
+	return uint8(out.Anomaly)
 }
 
 // record hands a settlement to the ledger and counts it for the display.

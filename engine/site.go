@@ -55,7 +55,9 @@ func (s *site) refused(via *pool.Connection, now time.Time, v *bounce.Verdict, o
 	limiter := s.limiters[via.Source()]
 	if v.Signal.Kind != throttle.KindNone {
 		if limiter.Deferred(now, v.Signal) {
-			via.Lane().Data.(*lane).engine.slowed(s, limiter, now, reply)
+			e := via.Lane().Data.(*lane).engine
+			e.slowed(s, limiter, now, reply)
+			e.restSite(s, now, reply)
 		}
 		return
 	}
@@ -70,6 +72,27 @@ func (e *Engine) slowed(s *site, l *throttle.Limiter, now time.Time, why string)
 	e.log.Warn("site objects: its limits are lowered", "site", s.name, "source", l.Source(), "about", snap.Reason,
 		"connections", snap.Connections, "messages_per_second", snap.MessageRate, "rests_until", snap.RestsUntil, "reply", why)
 }
+
+// restSite holds a site's lanes back when every source must leave it alone for a
+// while: what waits is one record a domain then, and nothing of it stays leased.
+func (e *Engine) restSite(s *site, now time.Time, why string) {
+	var until time.Time
+	for _, l := range s.limiters {
+		rests := l.Snapshot(now).RestsUntil
+		if rests.Before(now.Add(briefRest)) {
+			return
+		}
+		if until.IsZero() || rests.Before(until) {
+			until = rests
+		}
+	}
+	for _, l := range e.lanesOf(s) {
+		e.restLane(l, why, now, until)
+	}
+}
+
+// briefRest is a rest that is waited for with everything ready.
+const briefRest = 5 * time.Second
 
 // siteFor gives the site of that name. REQUIRES: e.routing held.
 func (e *Engine) siteFor(name string) *site {

@@ -90,6 +90,10 @@ type Peer struct {
 	id uint32 // guarded by the writer
 }
 
+// AnomalyLineBreaks, beside the values of smtp.Anomaly: line breaks in values for
+// header fields became spaces.
+const AnomalyLineBreaks uint8 = 64
+
 // Settlement is the end of one attempt, or of a recipient without one.
 type Settlement struct {
 	Domain *Domain
