@@ -30,14 +30,14 @@ var (
 func (e *Engine) Start(ctx context.Context, c *ledger.Campaign) (*Run, error) {
 	e.steering.Lock()
 	defer e.steering.Unlock()
-	if r := e.Run(c.Name()); r != nil && !r.Done() {
-		return r, nil
-	}
 	switch {
 	case e.ctx.Err() != nil:
 		return nil, fmt.Errorf("start campaign %s: %w", c.Name(), ErrDraining)
 	case !c.Totals().Cancelled.IsZero():
 		return nil, fmt.Errorf("start campaign %s: %w", c.Name(), ErrCancelled)
+	}
+	if r := e.Run(c.Name()); r != nil && !r.Done() {
+		return r, nil
 	}
 	e.dropDone()
 	r, err := e.newRun(c)
@@ -70,6 +70,7 @@ func (e *Engine) Start(ctx context.Context, c *ledger.Campaign) (*Run, error) {
 	e.runs = append(e.runs, r)
 	e.routing.Unlock()
 	r.activity.Add(1)
+	r.read()
 	e.tasks.Go(func() {
 		defer r.left(1)
 		r.begin(e.ctx)

@@ -14,7 +14,12 @@ import (
 	"github.com/penstock-mail/penstock/pool/smtp"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// gnet's worker pool keeps two goroutines for the life of the process.
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreTopFunction("github.com/panjf2000/ants/v2.(*poolCommon).purgeStaleWorkers"),
+		goleak.IgnoreTopFunction("github.com/panjf2000/ants/v2.(*poolCommon).ticktock"))
+}
 
 // people is how many recipients the campaign "big" has: more than one message
 // of a stream holds.
