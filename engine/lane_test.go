@@ -70,7 +70,7 @@ func (b *workbench) lane() *lane {
 }
 
 // run is a campaign with so many recipients at each of its domains.
-func (b *workbench) run(t *rapid.T, inDoubt, priority int, sizes ...int) (*Run, []*destination) {
+func (b *workbench) run(t interface{ Fatal(args ...any) }, inDoubt, priority int, sizes ...int) (*Run, []*destination) {
 	b.loads++
 	ctx := context.Background()
 	loader, err := b.ledger.Create(ctx, ledger.Meta{Name: fmt.Sprint("c", b.loads)})
