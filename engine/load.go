@@ -18,12 +18,26 @@ type LoadProgress func(rows, rejected uint64)
 // Load brings a campaign into the ledger, or finds it there: the same id goes
 // on and never starts over. What is frozen must not have changed since; what
 // may change is taken over. A mistake of the person's is a problem.List.
+//
+// ErrPartly: a load beside sending was cut short; Stream goes on with it.
 func (e *Engine) Load(ctx context.Context, c *campaign.Campaign, stdin io.Reader, progress LoadProgress) (*ledger.Campaign, error) {
-	loaded, err := e.ledger.Campaign(c.ID)
+	loaded, err := e.found(ctx, c)
 	switch {
 	case errors.Is(err, ledger.ErrNoCampaign):
 		return e.load(ctx, c, stdin, progress)
 	case err != nil:
+		return nil, err
+	case loaded.Totals().Streaming:
+		return nil, fmt.Errorf("campaign %s: %w", c.ID, ErrPartly)
+	}
+	return loaded, nil
+}
+
+// found is the campaign that is there under the same id, if nothing frozen of
+// it has changed; what may change is taken over.
+func (e *Engine) found(ctx context.Context, c *campaign.Campaign) (*ledger.Campaign, error) {
+	loaded, err := e.ledger.Campaign(c.ID)
+	if err != nil {
 		return nil, err
 	}
 	meta, err := loaded.Meta()
@@ -41,6 +55,35 @@ func (e *Engine) Load(ctx context.Context, c *campaign.Campaign, stdin io.Reader
 }
 
 func (e *Engine) load(ctx context.Context, c *campaign.Campaign, stdin io.Reader, progress LoadProgress) (*ledger.Campaign, error) {
+	in, err := e.openRows(c, stdin, progress)
+	if err != nil {
+		return nil, err
+	}
+	defer in.rows.Close()
+	if err := e.create(ctx, c, in); err != nil {
+		return nil, err
+	}
+	if _, err := in.copy(ctx, 0); err != nil {
+		return nil, errors.Join(err, in.loader.Abort())
+	}
+	loaded, err := in.commit(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("load campaign %s: %w", c.ID, err)
+	}
+	return loaded, nil
+}
+
+// intake is rows on their way from the recipient files to the ledger.
+type intake struct {
+	rows     *campaign.Reader
+	never    []*campaign.Suppression
+	progress LoadProgress
+	loader   *ledger.Loader
+	rejected uint64
+}
+
+// openRows readies the rows; their Close must follow.
+func (e *Engine) openRows(c *campaign.Campaign, stdin io.Reader, progress LoadProgress) (*intake, error) {
 	never, problems := e.suppression(c.Settings)
 	if err := problems.Err(); err != nil {
 		return nil, err
@@ -49,69 +92,69 @@ func (e *Engine) load(ctx context.Context, c *campaign.Campaign, stdin io.Reader
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close()
+	return &intake{rows: rows, never: never, progress: progress}, nil
+}
+
+// create begins a new campaign.
+func (e *Engine) create(ctx context.Context, c *campaign.Campaign, in *intake) error {
 	snapshot, err := campaign.Freeze(c)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	frozen, err := snapshot.Encode()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	loader, err := e.ledger.Create(ctx, ledger.Meta{Name: c.ID, Snapshot: frozen, Settings: c.Settings.Encode()})
-	if err != nil {
-		return nil, err
-	}
-	if err := copyRows(ctx, loader, rows, never, progress); err != nil {
-		return nil, errors.Join(err, loader.Abort())
-	}
-	columns, err := json.Marshal(rows.Columns())
-	if err != nil {
-		return nil, errors.Join(err, loader.Abort())
-	}
-	loaded, err := loader.Commit(ctx, columns, rows.Rows())
-	if err != nil {
-		return nil, fmt.Errorf("load campaign %s: %w", c.ID, err)
-	}
-	return loaded, nil
+	in.loader, err = e.ledger.Create(ctx, ledger.Meta{Name: c.ID, Snapshot: frozen, Settings: c.Settings.Encode()})
+	return err
 }
 
-// copyRows reads every row into the loader: accepted or rejected, none is lost.
-func copyRows(ctx context.Context, loader *ledger.Loader, rows *campaign.Reader, never []*campaign.Suppression, progress LoadProgress) error {
+// commit ends the load.
+func (in *intake) commit(ctx context.Context) (*ledger.Campaign, error) {
+	columns, err := json.Marshal(in.rows.Columns())
+	if err != nil {
+		return nil, errors.Join(err, in.loader.Abort())
+	}
+	return in.loader.Commit(ctx, columns, in.rows.Rows())
+}
+
+// copy reads rows into the loader: accepted or rejected, none is lost. It stops
+// behind row until, or at the end of all; 0: only there.
+func (in *intake) copy(ctx context.Context, until uint64) (end bool, err error) {
 	const often = 1 << 14
-	var rejected uint64
-	for n := uint64(1); ; n++ {
-		row, reject, err := rows.Next()
+	for until == 0 || in.rows.Rows() < until {
+		row, reject, err := in.rows.Next()
 		switch {
 		case errors.Is(err, io.EOF):
-			return nil
+			return true, nil
 		case err != nil:
-			return err
+			return false, err
 		case reject != nil:
-			rejected++
-			err = loader.Reject(ledger.Reject{
+			in.rejected++
+			err = in.loader.Reject(ledger.Reject{
 				Seq: ledger.Seq(reject.Seq), File: reject.File, Line: reject.Line,
 				Reason: string(reject.Reason), Detail: reject.Detail, Address: reject.Address,
 			})
 		default:
-			err = loader.Add(ledger.Row{
+			err = in.loader.Add(ledger.Row{
 				Seq: ledger.Seq(row.Seq), File: row.File, Line: row.Line,
 				Local: row.Local, Domain: row.Domain, Fields: row.Fields,
-				Suppressed: suppressed(never, row.Local, row.Domain),
+				Suppressed: suppressed(in.never, row.Local, row.Domain),
 			})
 		}
 		if err != nil {
-			return err
+			return false, err
 		}
-		if n%often == 0 {
-			if progress != nil {
-				progress(n, rejected)
+		if n := in.rows.Rows(); n%often == 0 {
+			if in.progress != nil {
+				in.progress(n, in.rejected)
 			}
 			if err := ctx.Err(); err != nil {
-				return err
+				return false, err
 			}
 		}
 	}
+	return false, nil
 }
 
 // suppression is the lists that apply to a campaign: the configuration's and

@@ -33,6 +33,7 @@ type Run struct {
 	finish   sync.Once
 
 	turned turned
+	stream *Stream // nil: all is loaded
 
 	// cancelled: nothing of it begins any more.
 	cancelled atomic.Bool
@@ -84,6 +85,9 @@ func (r *Run) schedule(d *destination) {
 	if due, ok := d.domain.NextDue(); ok {
 		r.engine.scheduleAt(d, due)
 	}
+	if r.stream != nil && d.domain.Fresh() > 0 {
+		r.engine.fire(d) // they came while it ran dry
+	}
 }
 
 // scheduleAt has d looked at again at a time. What is due already counts as the
@@ -134,7 +138,7 @@ func (r *Run) begin(ctx context.Context) {
 		if counts[ledger.Pending]+counts[ledger.Deferred]+counts[ledger.Uncertain] == 0 {
 			return true
 		}
-		d := newDestination(r, domain)
+		d := r.destination(domain)
 		switch due, waits := domain.NextDue(); {
 		case domain.Fresh() > 0 || waits && !due.After(r.engine.now()):
 			r.engine.aheadEnough(ctx)
@@ -147,10 +151,16 @@ func (r *Run) begin(ctx context.Context) {
 	if err != nil {
 		r.engine.fail(err)
 	}
+	if r.stream != nil {
+		r.follow(ctx)
+	}
 }
 
 // check closes finished when nothing is left to do.
 func (r *Run) check() {
+	if r.campaign.Totals().Streaming {
+		return // more rows are to come
+	}
 	cancelled := r.cancelled.Load()
 	if cancelled && r.activity.Load() != 0 {
 		return // what is on the wire ends first

@@ -113,6 +113,9 @@ func line(now time.Time, r engine.RunProgress, p engine.Progress, rate float64) 
 		fmt.Sprintf("%s of %s (%s)", count(done), count(r.Loaded), share(done, r.Loaded)),
 		count(uint64(rate)) + "/s",
 	}
+	if r.Loading {
+		parts = append(parts, "more is being loaded")
+	}
 	parts = append(parts, counted(r.Counts)...)
 	parts = append(parts, fmt.Sprintf("%d connections", p.Pool.Connections))
 	if d := left(r.Counts, rate); d >= time.Second {
@@ -236,6 +239,9 @@ func figures(p engine.Progress, rate float64, width int) []string {
 	parts = append(parts, counted(all)...)
 	lines := flow(parts, width)
 	for _, r := range p.Runs {
+		if r.Loading {
+			lines = append(lines, r.Campaign+": more is being loaded")
+		}
 		if len(r.Resting) > 0 {
 			lines = append(lines, fmt.Sprintf("%s rests at %s: refused by policy", r.Campaign, strings.Join(r.Resting, ", ")))
 		}

@@ -30,6 +30,12 @@ type model struct {
 
 	people  map[Seq]*person
 	crashes int
+
+	// ld is the load while the campaign grows; loading, who was added to it
+	// since its last segment, in order.
+	ld       *Loader
+	loading  []Seq
+	arriving []*person
 }
 
 type person struct {
@@ -200,6 +206,7 @@ func (m *model) crash(t *rapid.T) {
 		m.t.Fatal(err)
 	}
 	m.verify()
+	m.goOn()
 	for seq, p := range m.people {
 		r, err := m.c.Lookup(fmt.Sprintf("u%d", seq), p.domain)
 		if err != nil {
@@ -249,6 +256,73 @@ func (m *model) crash(t *rapid.T) {
 	}
 }
 
+// add gives the load so many more rows.
+func (m *model) add(t *rapid.T, n int) {
+	for range n {
+		seq := Seq(len(m.people) + len(m.loading) + 1)
+		p := &person{domain: fmt.Sprintf("d%d", rapid.IntRange(0, 2+len(m.people)/20).Draw(t, "domain"))}
+		if rapid.IntRange(0, 9).Draw(t, "suppressed") == 0 {
+			p.state, p.attempts, p.done = Suppressed, 1, true
+		}
+		m.arriving = append(m.arriving, p)
+		m.row(seq, p)
+		m.loading = append(m.loading, seq)
+	}
+}
+
+func (m *model) row(seq Seq, p *person) {
+	if err := m.ld.Add(Row{Seq: seq, Local: fmt.Appendf(nil, "u%d", seq), Domain: []byte(p.domain), Suppressed: p.state == Suppressed}); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// segment makes who was added part of the campaign.
+func (m *model) segment() {
+	var err error
+	if m.c, err = m.ld.Segment(context.Background(), nil); err != nil {
+		m.t.Fatal(err)
+	}
+	m.arrived()
+}
+
+func (m *model) commit() {
+	var err error
+	if m.c, err = m.ld.Commit(context.Background(), nil, uint64(len(m.people)+len(m.loading))); err != nil {
+		m.t.Fatal(err)
+	}
+	m.ld = nil
+	m.arrived()
+}
+
+func (m *model) arrived() {
+	for i, seq := range m.loading {
+		m.people[seq] = m.arriving[i]
+	}
+	m.loading, m.arriving = nil, nil
+	if n := m.c.Totals(); n.Streaming != (m.ld != nil) || n.Rows != uint64(len(m.people)) {
+		m.t.Fatalf("%d rows came in, load %v: %+v", len(m.people), m.ld != nil, n)
+	}
+}
+
+// goOn continues a load that a crash cut short: the rows since the last segment
+// come again.
+func (m *model) goOn() {
+	if n := m.c.Totals(); n.Streaming != (m.ld != nil) || n.Rows != uint64(len(m.people)) {
+		m.t.Fatalf("%d rows are there, load %v: %+v", len(m.people), m.ld != nil, n)
+	}
+	if m.ld == nil {
+		return
+	}
+	var rows uint64
+	var err error
+	if m.ld, rows, err = m.l.Continue("model"); err != nil || rows != uint64(len(m.people)) {
+		m.t.Fatalf("continue behind %d: %d, %v", len(m.people), rows, err)
+	}
+	for i, seq := range m.loading {
+		m.row(seq, m.arriving[i])
+	}
+}
+
 // queued tells whether a recipient has a mark of having been handed back.
 func (m *model) queued(p *person, seq Seq) bool {
 	v, err := m.l.get(appendHistoryKey(nil, m.c.number, p.domain, seq, 1))
@@ -266,25 +340,15 @@ func TestLedgerAgreesWithAModelThroughCrashes(t *testing.T) {
 			acked: make(map[Seq]Settlement), handed: make(map[Seq]Settlement),
 		}
 		m.open()
-		ld, err := m.l.Create(context.Background(), Meta{Name: "model"})
-		if err != nil {
+		var err error
+		if m.ld, err = m.l.Create(context.Background(), Meta{Name: "model"}); err != nil {
 			t.Fatal(err)
 		}
-		n := rapid.IntRange(1, 60).Draw(t, "people")
-		for i := range n {
-			seq := Seq(i + 1)
-			p := &person{domain: fmt.Sprintf("d%d", rapid.IntRange(0, 2).Draw(t, "domain"))}
-			suppressed := rapid.IntRange(0, 9).Draw(t, "suppressed") == 0
-			if suppressed {
-				p.state, p.attempts, p.done = Suppressed, 1, true
-			}
-			m.people[seq] = p
-			if err := ld.Add(Row{Seq: seq, Local: fmt.Appendf(nil, "u%d", seq), Domain: []byte(p.domain), Suppressed: suppressed}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if m.c, err = ld.Commit(context.Background(), nil, uint64(n)); err != nil {
-			t.Fatal(err)
+		m.add(t, rapid.IntRange(1, 60).Draw(t, "people"))
+		if rapid.Bool().Draw(t, "streams") {
+			m.segment()
+		} else {
+			m.commit()
 		}
 		if _, err := m.c.Resume(context.Background(), m.now, Retry); err != nil {
 			t.Fatal(err)
@@ -292,7 +356,7 @@ func TestLedgerAgreesWithAModelThroughCrashes(t *testing.T) {
 		defer func() { m.l.Close() }()
 		steps := rapid.IntRange(1, 40).Draw(t, "steps")
 		for range steps {
-			switch k := rapid.IntRange(0, 20).Draw(t, "do"); {
+			switch k := rapid.IntRange(0, 25).Draw(t, "do"); {
 			case k < 6:
 				m.c.Domains(func(d *Domain) bool {
 					m.read(d, false, rapid.IntRange(1, 8).Draw(t, "n"))
@@ -305,7 +369,7 @@ func TestLedgerAgreesWithAModelThroughCrashes(t *testing.T) {
 					return true
 				})
 			case k < 16:
-				for seq := Seq(1); seq <= Seq(n); seq++ {
+				for seq := Seq(1); seq <= Seq(len(m.people)); seq++ {
 					if m.people[seq].inFlight && rapid.Bool().Draw(t, "settle") {
 						m.settle(t, seq)
 					}
@@ -314,8 +378,15 @@ func TestLedgerAgreesWithAModelThroughCrashes(t *testing.T) {
 				m.now = m.now.Add(time.Duration(rapid.IntRange(-5000, 120_000).Draw(t, "pass")) * time.Millisecond)
 			case k < 19:
 				m.verify()
-			default:
+			case k < 20:
 				m.crash(t)
+			case m.ld == nil:
+			case k < 22:
+				m.add(t, rapid.IntRange(1, 20).Draw(t, "more"))
+			case k < 25:
+				m.segment()
+			default:
+				m.commit()
 			}
 		}
 		m.verify()
