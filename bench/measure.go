@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -104,7 +105,7 @@ func (r *runner) run(ctx context.Context, s *Scenario, w *workplace, p *Program)
 		return nil, err
 	}
 	began := time.Now()
-	state, err := r.send(ctx, s, dir, words)
+	state, err := r.send(ctx, s, p, dir, words)
 	if err != nil {
 		return nil, err
 	}
@@ -168,7 +169,7 @@ func micros(p *os.ProcessState) float64 {
 }
 
 // send runs the sender to its end.
-func (r *runner) send(ctx context.Context, s *Scenario, dir string, words []string) (*os.ProcessState, error) {
+func (r *runner) send(ctx context.Context, s *Scenario, p *Program, dir string, words []string) (*os.ProcessState, error) {
 	c := exec.CommandContext(ctx, words[0], words[1:]...)
 	c.Dir = dir
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
@@ -176,6 +177,10 @@ func (r *runner) send(ctx context.Context, s *Scenario, dir string, words []stri
 	c.Env = os.Environ()
 	for name, value := range s.Env {
 		c.Env = append(c.Env, name+"="+value)
+	}
+	if r.options.Profile != "" {
+		name := strings.ReplaceAll(s.Name+"-"+p.Name, "/", "-") + ".pprof"
+		c.Env = append(c.Env, stats.ProfileEnv+"="+filepath.Join(r.options.Profile, name))
 	}
 	c.Env = append(c.Env, r.options.Env...)
 	var out bytes.Buffer

@@ -149,10 +149,13 @@ connections: 3
 build: ./bench/senders/netsmtp
 command: ["{{.Built}}", --people, "{{.People}}", --body, "{{.Body}}", --sink, "{{.Sink}}", --connections, "{{.Connections}}", --stats, "{{.Stats}}", "{{if .Key}}--key{{end}}", "{{.Key}}"]
 `)
-	o.Env, o.Repeats = nil, 1
+	o.Env, o.Repeats, o.Profile = nil, 1, filepath.Join(t.TempDir(), "profiles")
 	var out bytes.Buffer
 	if err := Run(t.Context(), o, &out, io.Discard); err != nil || !strings.Contains(out.String(), "| net/smtp ") {
 		t.Errorf("%v\n%s", err, out.String())
+	}
+	if st, err := os.Stat(filepath.Join(o.Profile, "fake-fake.pprof")); err != nil || st.Size() == 0 {
+		t.Errorf("no profile: %v", err)
 	}
 }
 

@@ -43,6 +43,9 @@ type Options struct {
 	// Out is where JSON and Markdown go; empty: bench/out if there is a bench
 	// directory here, else nowhere.
 	Out string
+	// Profile is a directory for CPU profiles of senders, one for each scenario;
+	// empty: none.
+	Profile string
 	// List only names the scenarios.
 	List bool
 	// Timeout of one run.
@@ -65,6 +68,7 @@ func (o *Options) Flags(set *flag.FlagSet) {
 	set.StringVar(&o.Dir, "dir", "", "work in this `directory` (default: a temporary one)")
 	set.BoolVar(&o.Keep, "keep", false, "keep campaigns, data directories and files of every run")
 	set.StringVar(&o.Out, "out", "", "write JSON and Markdown into this `directory` (default: bench/out where there is a bench)")
+	set.StringVar(&o.Profile, "profile", "", "write a CPU profile of each scenario's sender into this `directory`")
 	set.BoolVar(&o.List, "list", false, "list the scenarios")
 	set.DurationVar(&o.Timeout, "timeout", 30*time.Minute, "the longest that one run may take")
 }
@@ -160,6 +164,14 @@ func (r *runner) prepare(ctx context.Context) (err error) {
 		}
 	} else if r.dir, err = filepath.Abs(r.dir); err != nil {
 		return fmt.Errorf("bench: %w", err)
+	}
+	if o.Profile != "" {
+		if o.Profile, err = filepath.Abs(o.Profile); err == nil {
+			err = os.MkdirAll(o.Profile, 0o755)
+		}
+		if err != nil {
+			return fmt.Errorf("bench: %w", err)
+		}
 	}
 	if o.Senders == "" {
 		o.Senders = cmp.Or(os.Getenv("PENSTOCK_SENDERS"), filepath.Join(o.Source, "bin", "senders"))

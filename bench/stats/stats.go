@@ -74,8 +74,11 @@ func New(program, revision string) *Sender {
 	return &Sender{Version: Version, Program: program, Revision: revision, Go: runtime.Version(), GOMAXPROCS: runtime.GOMAXPROCS(0)}
 }
 
-// Write leaves s in a file, whole or not at all.
+// Write leaves s in a file, whole or not at all. It ends the process's profile.
 func (s *Sender) Write(path string) error {
+	if err := endProfile(); err != nil {
+		return err
+	}
 	text, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		return fmt.Errorf("stats: %w", err)
@@ -115,6 +118,7 @@ type Meter struct {
 
 // Begin starts to measure. It costs a few microseconds and stops nothing.
 func Begin() *Meter {
+	beginProfile()
 	m := &Meter{at: time.Now(), heap: heap()}
 	syscall.Getrusage(syscall.RUSAGE_SELF, &m.usage) // cannot fail with these arguments
 	return m
