@@ -56,11 +56,16 @@ func (s *Session) serviceClosing(r *reply, asked bool) {
 			s.flight.pop()
 		}
 	}
+	s.settleRest()
+	s.close(why)
+}
+
+// settleRest is for what was written to a server that had said goodbye.
+func (s *Session) settleRest() {
 	for s.flight.count > 0 {
 		s.settle(s.flight.at(0).m, Outcome{Fate: NotAttempted, Err: ErrClosing})
 		s.flight.pop()
 	}
-	s.close(why)
 }
 
 // breach ends a session whose server broke the protocol: which reply answers

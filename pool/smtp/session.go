@@ -1,5 +1,7 @@
 package smtp
 
+import "errors"
+
 // Session is one connection's dialogue. It keeps two cursors: what was written,
 // and which reply comes next; how far the first may run ahead of the second is
 // the gear. See the package comment for how an owner drives it.
@@ -34,6 +36,9 @@ type Session struct {
 	drain    bool // the gear changed: nothing new before all is answered
 	quitting bool // nothing new, and QUIT when all is answered
 	bdatTook bool // a BDAT was accepted in this session
+	goodbye  bool // RSET got a 554: the end of the connection is expected
+
+	farewell Reply // that 554
 
 	scratch  []byte
 	lastText string
@@ -163,6 +168,11 @@ func (s *Session) Lost(err error) {
 	if err == nil {
 		err = ErrLost
 	}
+	if s.goodbye && !errors.Is(err, ErrTimeout) {
+		s.settleRest()
+		s.close(Outcome{Command: Rset, Reply: s.farewell})
+		return
+	}
 	if s.phase == phaseQuit {
 		err = nil // many servers hang up instead of answering QUIT
 	}
@@ -245,6 +255,13 @@ func (s *Session) Closed() bool { return s.phase == phaseClosed }
 // take acts upon one complete reply.
 func (s *Session) take(r *reply) {
 	asked := s.answered < s.awaited
+	if s.goodbye {
+		// It talks on: then it may have taken what followed.
+		t := s.flight.at(0)
+		s.stepDown(t.gear-1, "RSET was refused in "+t.gear.String())
+		s.end(Outcome{Command: Rset, Reply: s.farewell, Err: ErrOutOfStep})
+		return
+	}
 	if r.code == 421 && s.phase != phaseQuit {
 		s.serviceClosing(r, asked)
 		return

@@ -333,7 +333,16 @@ func (s *Session) chunkingUnknown(t *transaction, r *reply) {
 // server that refuses it has most likely lost step: it reads the content of a
 // BDAT that it refused as commands, against RFC 3030 2. So no reply is believed
 // any more.
+//
+// But a 554, which RSET cannot get by RFC 5321 4.3.2, is how some servers say
+// goodbye (Exim's "too many nonmail commands"): when the connection's end is
+// the next thing to come, nothing behind it was attempted, as with a 421.
 func (s *Session) resetRefused(t *transaction, r *reply) {
+	if r.code == 554 && t.gear == Chunking {
+		s.goodbye, s.drain = true, true
+		s.farewell = s.keep(r)
+		return
+	}
 	s.stepDown(t.gear-1, "RSET was refused in "+t.gear.String())
 	s.end(Outcome{Command: Rset, Reply: s.keep(r), Err: ErrOutOfStep})
 }
