@@ -5,9 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"path/filepath"
 	"sync"
-	"time"
 
 	"connectrpc.com/connect"
 
@@ -39,25 +37,10 @@ func (c *Client) Close() { c.close() }
 // Dial gives a client to the process that holds dir. Whether it answers is
 // seen at the first call.
 func Dial(dir string) *Client {
-	path := filepath.Join(dir, SocketName)
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		var d net.Dialer
-		return d.DialContext(ctx, "unix", path)
+		return dialSocket(ctx, dir)
 	}}
 	return newClient(transport, transport.CloseIdleConnections)
-}
-
-// Answers reports whether a process serves the socket of dir right now.
-func Answers(ctx context.Context, dir string) bool {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "unix", filepath.Join(dir, SocketName))
-	if err != nil {
-		return false
-	}
-	_ = conn.Close() // nothing was said
-	return true
 }
 
 // Local gives the same client over a ledger of this process.

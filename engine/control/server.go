@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -19,9 +18,6 @@ import (
 	"github.com/penstock-mail/penstock/engine/ledger"
 )
 
-// SocketName is the Unix socket's name within the data directory.
-const SocketName = "penstock.sock"
-
 // maxRequest bounds a request message, in octets.
 const maxRequest = 1 << 20
 
@@ -31,30 +27,13 @@ type Server struct {
 	done chan struct{}
 }
 
-// Listen opens the Unix socket of a data directory, mode 0600. The caller holds
-// the directory, so a socket that is there was left by a process that died.
-func Listen(dir string) (net.Listener, error) {
-	path := filepath.Join(dir, SocketName)
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("remove stale socket: %w", err)
-	}
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		return nil, fmt.Errorf("listen on control socket: %w", err)
-	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		_ = l.Close()
-		return nil, fmt.Errorf("protect control socket: %w", err)
-	}
-	return l, nil
-}
-
 // Serve answers on l, which Close closes, for a process that holds a ledger and
 // does not send. Any goroutine.
 func Serve(l net.Listener, led *ledger.Ledger) *Server { return serve(l, &desk{ledger: led}) }
 
-// Steer answers on l, which Close closes, for an engine, and steers it. REQUIRES:
-// it is closed before the engine is drained. Any goroutine.
+// Steer answers on l, which Close closes, for an engine, and steers it. While
+// the engine drains, and after that, what is paused or cancelled is written down
+// and nothing is started; close it before the engine. Any goroutine.
 func Steer(l net.Listener, e *engine.Engine) *Server {
 	return serve(l, &desk{ledger: e.Ledger(), engine: e})
 }
