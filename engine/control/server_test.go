@@ -35,12 +35,12 @@ func TestSocketIsTheOwnersAlone(t *testing.T) {
 func TestStaleSocketIsReplaced(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	first, err := control.Listen(dir)
+	// As a process leaves it that was killed.
+	first, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(dir, control.SocketName), Net: "unix"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	// As a process leaves it that was killed.
-	first.(*net.UnixListener).SetUnlinkOnClose(false)
+	first.SetUnlinkOnClose(false)
 	first.Close()
 	second, err := control.Listen(dir)
 	if err != nil {
