@@ -273,6 +273,10 @@ func (l *lane) reserve() (f *flow, d *destination, n int, ok bool) {
 // perhaps none) stand in line, and d does again when it has more.
 func (l *lane) release(t *task, reserved int, more bool) {
 	f, d, read := t.flow, t.destination, len(t.batch.Recipients)
+	left := 0
+	if f.run.stream != nil {
+		left = d.domain.Fresh() // more than before, perhaps
+	}
 	l.mu.Lock()
 	f.reading--
 	f.reserved -= reserved - read
@@ -287,6 +291,7 @@ func (l *lane) release(t *task, reserved int, more bool) {
 	counted := min(d.counted, read)
 	if more {
 		f.destinations.push(d)
+		counted = min(counted, d.counted-left) // below 0: it has grown
 	} else {
 		counted = d.counted
 	}
