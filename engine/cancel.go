@@ -35,6 +35,9 @@ func (e *Engine) Cancel(ctx context.Context, c *ledger.Campaign) error {
 		return fmt.Errorf("cancel campaign %s: %w", c.Name(), ErrFinished)
 	}
 	r := e.Run(c.Name())
+	if e.ctx.Err() != nil {
+		r = nil // Drain has ended it, or is about to
+	}
 	if r != nil {
 		e.halt(r)
 	}

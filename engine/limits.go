@@ -58,13 +58,16 @@ type override struct {
 
 // SetSiteLimits holds a site to other limits than configured, from now on and
 // after restarts; empty ones take earlier ones back. On disk when it returns.
-// ErrInvalidLimits: out of range, or over already.
+// ErrInvalidLimits: out of range, or over already. ErrDraining: too late.
 func (e *Engine) SetSiteLimits(ctx context.Context, site string, l SiteLimits) error {
 	if err := l.check(); err != nil {
 		return err
 	}
 	if !l.Until.IsZero() && !l.Until.After(e.now()) {
 		return fmt.Errorf("%w: they would have ended at %v", ErrInvalidLimits, l.Until)
+	}
+	if e.ctx.Err() != nil {
+		return fmt.Errorf("set limits of site %s: %w", site, ErrDraining)
 	}
 	if err := e.override(site, l); err != nil {
 		return err

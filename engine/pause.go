@@ -50,8 +50,12 @@ func (e *Engine) Resume(ctx context.Context, s pause.Scope, who string, force bo
 	return nil
 }
 
-// applyHolds has every lane within a scope look anew at what is held.
+// applyHolds has every lane within a scope look anew at what is held. One that
+// drains takes nothing up anyway.
 func (e *Engine) applyHolds(s pause.Scope) {
+	if e.ctx.Err() != nil {
+		return
+	}
 	for _, l := range e.allLanes() {
 		if s.Site == "" || s.Site == l.site.name {
 			l.applyHolds()

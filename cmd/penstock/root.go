@@ -49,6 +49,7 @@ what became of every single recipient.
 	})
 	root.AddGroup(
 		&cobra.Group{ID: "sending", Title: "Sending:"},
+		&cobra.Group{ID: "steering", Title: "Steering what is sent:"},
 		&cobra.Group{ID: "asking", Title: "What became of it:"},
 		&cobra.Group{ID: "keeping", Title: "The data directory:"},
 		&cobra.Group{ID: "trying", Title: "Trying and measuring:"},
@@ -59,7 +60,8 @@ what became of every single recipient.
 			root.AddCommand(c)
 		}
 	}
-	group("sending", newSend(f), newCheck(f), newRender(f))
+	group("sending", newSend(f), newServe(f), newCheck(f), newRender(f))
+	group("steering", newCampaign(f), newSite(f))
 	group("asking", newReport(f), newRecipient(f), newExport(f), newRejects(f))
 	group("keeping", newVerify(f), newBackup(f), newErase(f))
 	group("trying", newMX(f), newDKIM(f), newSink(), newBench(), newDemo())

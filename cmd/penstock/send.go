@@ -122,7 +122,7 @@ func (s *sending) send(ctx context.Context, cmd *cobra.Command, cfg *config.Conf
 	if err != nil {
 		return err
 	}
-	server := control.Serve(listener, e.Ledger())
+	server := control.Steer(listener, e)
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		defer cancel()

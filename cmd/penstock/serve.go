@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/penstock-mail/penstock/engine"
+	"github.com/penstock-mail/penstock/engine/campaign"
+	"github.com/penstock-mail/penstock/engine/config"
+	"github.com/penstock-mail/penstock/engine/control"
+)
+
+// answersFor is how long calls on the socket may go on when the process ends.
+const answersFor = 2 * time.Second
+
+func newServe(f *flags) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "serve [CAMPAIGN.yaml]...",
+		Short: "Send many campaigns at once until told to stop, steered through a socket",
+		Long: `Send every campaign of the data directory that is not finished, and those named,
+side by side, until a signal comes. It goes on by itself where another process
+was stopped or killed.
+
+Campaigns and sites are paused, resumed and cancelled while it runs; see
+penstock campaign and penstock site. It listens on penstock.sock in the data
+directory, which is its owner's alone.
+
+SIGTERM and SIGINT end it in order: what is on the wire finishes, for as long as
+smtp.drain says; a second signal ends it at once.
+
+Exit codes:
+  0  ended by a signal; nothing is lost
+  1  something failed; what was recorded is intact
+  2  a campaign or the configuration is wrong`,
+		Example: `  penstock serve
+  penstock serve spring.yaml autumn.yaml --data /var/lib/penstock`,
+		Args: takes("[CAMPAIGN.yaml]..."),
+		RunE: func(cmd *cobra.Command, args []string) error { return f.serve(cmd.Context(), args) },
+	}
+	f.add(c, "config", "data", "dns", "quiet", "log-level")
+	return c
+}
+
+func (f *flags) serve(ctx context.Context, paths []string) (err error) {
+	cfg, err := f.load()
+	if err != nil {
+		return err
+	}
+	// All files are read before anything is sent.
+	var named []*campaign.Campaign
+	for _, path := range paths {
+		p, err := f.prepare(path)
+		if err != nil {
+			return err
+		}
+		if !f.quiet {
+			printProblems(os.Stderr, p.warnings)
+		}
+		named = append(named, p.campaign)
+	}
+	log, closeLog, err := newLog(cfg.Log, os.Stderr)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeLog()) }()
+	if f.quiet {
+		log = slog.New(quietHandler{log.Handler()})
+	}
+	return serve(ctx, cfg, named, log)
+}
+
+// serve sends until ctx ends, or the ledger fails.
+func serve(ctx context.Context, cfg *config.Config, named []*campaign.Campaign, log *slog.Logger) (err error) {
+	var e *engine.Engine
+	if err := whileHeld(ctx, cfg.Data, func() (err error) {
+		e, err = engine.Open(cfg, log)
+		return err
+	}); err != nil {
+		return err
+	}
+	defer func() {
+		drain, cancel := context.WithTimeout(context.Background(), cfg.SMTP.Drain)
+		defer cancel()
+		err = errors.Join(err, e.Drain(drain), e.Close())
+	}()
+	listener, err := control.Listen(cfg.Data)
+	if err != nil {
+		return err
+	}
+	server := control.Steer(listener, e)
+	defer func() {
+		// Under way are questions, and changes that wait for the disk.
+		answers, cancel := context.WithTimeout(context.Background(), answersFor)
+		defer cancel()
+		server.Close(answers)
+	}()
+	log.Info("serving", "data", cfg.Data, "socket", control.SocketName)
+	switch err := begin(ctx, e, named); {
+	case ctx.Err() != nil:
+		// It was stopped while it loaded: the same command loads again.
+	case err != nil:
+		return err
+	}
+	select {
+	case <-ctx.Done():
+		log.Info("stopping: what is on the wire finishes; a second signal ends it at once")
+		return nil
+	case err := <-e.Fatal():
+		return err
+	}
+}
+
+// begin takes up what is unfinished, and the campaigns named.
+func begin(ctx context.Context, e *engine.Engine, named []*campaign.Campaign) error {
+	if err := e.Continue(ctx); err != nil {
+		return err
+	}
+	for _, c := range named {
+		loaded, err := e.Load(ctx, c, os.Stdin, nil)
+		if err != nil {
+			return err
+		}
+		if !loaded.Totals().Finished.IsZero() {
+			continue
+		}
+		if _, err := e.Start(ctx, loaded); err != nil {
+			return fmt.Errorf("campaign %s: %w", c.ID, err)
+		}
+	}
+	return nil
+}
