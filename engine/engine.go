@@ -72,6 +72,8 @@ type tuning struct {
 	breakerPatience time.Duration
 	// hostRest is how long a failing host rests at first.
 	hostRest time.Duration
+	// firstSegment stands for the constant.
+	firstSegment uint64
 }
 
 // Open makes an engine on the configuration's data directory. ledger.ErrHeld

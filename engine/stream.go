@@ -106,7 +106,11 @@ func (s *Stream) begin(ctx context.Context, c *campaign.Campaign) error {
 	if err := s.engine.create(ctx, c, s.in); err != nil {
 		return err
 	}
-	if _, err := s.in.copy(ctx, firstSegment); err != nil {
+	rows := uint64(firstSegment)
+	if n := s.engine.tuning.firstSegment; n > 0 {
+		rows = n
+	}
+	if _, err := s.in.copy(ctx, rows); err != nil {
 		return err
 	}
 	columns, err := json.Marshal(s.in.rows.Columns())
