@@ -15,6 +15,9 @@ import (
 // faultyRun loads and sends a campaign on a disk that fails at one write, and
 // tells what was acknowledged.
 type faultyRun struct {
+	// segments: it is loaded in two.
+	segments bool
+
 	mu     sync.Mutex
 	loaded bool
 	leased map[Seq]bool
@@ -57,9 +60,14 @@ func (r *faultyRun) run(disk vfs.FS) error {
 	if err != nil {
 		return err
 	}
-	for _, p := range people(40, 3) {
+	for i, p := range people(40, 3) {
 		if err := ld.Add(p); err != nil {
 			return err
+		}
+		if r.segments && i == 20 {
+			if _, err := ld.Segment(context.Background(), nil); err != nil {
+				return err
+			}
 		}
 	}
 	c, err := ld.Commit(context.Background(), nil, 40)
@@ -105,11 +113,13 @@ func eachOf(c *Campaign, fn func(*Domain) error) (err error) {
 func TestNothingAcknowledgedIsLostWhenAWriteFails(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []struct {
-		name  string
-		fails func(n int64) bool
+		name     string
+		segments bool
+		fails    func(n int64) bool
 	}{
-		{"once", func(n int64) bool { return n == 0 }},
-		{"for good", func(n int64) bool { return n <= 0 }},
+		{"once", false, func(n int64) bool { return n == 0 }},
+		{"for good", false, func(n int64) bool { return n <= 0 }},
+		{"once, in segments", true, func(n int64) bool { return n == 0 }},
 	} {
 		t.Run(kind.name, func(t *testing.T) {
 			t.Parallel()
@@ -124,7 +134,7 @@ func TestNothingAcknowledgedIsLostWhenAWriteFails(t *testing.T) {
 					}
 					return nil
 				})
-				var r faultyRun
+				r := faultyRun{segments: kind.segments}
 				err := r.run(errorfs.Wrap(disk, inject))
 				fired := left.Load() <= 0
 				if !fired {
@@ -163,6 +173,12 @@ func (r *faultyRun) check(t *testing.T, at int64, disk vfs.FS) {
 	}
 	resume(t, c, day, Hold)
 	verify(t, l)
+	if c.Totals().Streaming && r.segments && !r.loaded {
+		if n := c.Totals().Rows; n != 21 {
+			t.Errorf("fault %d: %d rows of the first segment's 21", at, n)
+		}
+		return
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i, p := range people(40, 3) {
