@@ -92,6 +92,10 @@ host_lookup =
 rfc1413_query_timeout = 0s
 smtp_accept_max = 50
 smtp_accept_max_per_connection = 1000
+# A refusal costs a RSET, which Exim counts as no mail command: 10 by default,
+# then it says 554 and closes. Over TLS that can be lost with the reset, and what
+# stands behind it is uncertain for minutes.
+smtp_accept_max_nonmail = 500
 smtp_max_unknown_commands = 3
 smtp_enforce_sync = true
 chunking_advertise_hosts = *
