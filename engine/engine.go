@@ -63,6 +63,7 @@ type Engine struct {
 
 	traits    traits
 	overrides overrides
+	meters    *meters
 	tuning    tuning
 }
 
@@ -100,6 +101,7 @@ func openTuned(c *config.Config, log *slog.Logger, t tuning) (*Engine, error) {
 		sites:     make(map[string]*site),
 		lanes:     make(map[string]*lane),
 		tuning:    t,
+		meters:    newMeters(),
 	}
 	e.refusals = &lane{engine: e, site: &site{name: "(refused)"}}
 	if err := e.open(); err != nil {

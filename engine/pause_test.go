@@ -237,14 +237,18 @@ func TestContinueTakesUpWhatIsUnfinished(t *testing.T) {
 	}
 	w.await("some are delivered", func() bool { return w.mail.count() > 20 })
 	e := w.reopen()
+	w.pause(pause.Scope{}) // so that none is finished too soon
 	if err := e.Continue(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for _, id := range []string{"one", "two"} {
-		r := e.Run(id)
+	one, two := e.Run("one"), e.Run("two")
+	for _, r := range []*Run{one, two} {
 		if again, err := e.Start(t.Context(), r.Campaign()); err != nil || again != r {
 			t.Errorf("started twice: %v", err)
 		}
+	}
+	w.resume(pause.Scope{})
+	for _, r := range []*Run{one, two} {
 		w.finish(r)
 		w.has(r, "200 delivered")
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 const answersFor = 2 * time.Second
 
 func newServe(f *flags) *cobra.Command {
+	var monitors string
 	c := &cobra.Command{
 		Use:   "serve [CAMPAIGN.yaml]...",
 		Short: "Send many campaigns at once until told to stop, steered through a socket",
@@ -29,7 +31,10 @@ was stopped or killed.
 
 Campaigns and sites are paused, resumed and cancelled while it runs; see
 penstock campaign and penstock site. It listens on penstock.sock in the data
-directory, which is its owner's alone.
+directory, which is its owner's alone. There, and at the address of --monitors,
+are /metrics in the Prometheus format, /healthz and /readyz, too:
+
+  curl --unix-socket penstock-data/penstock.sock http://localhost/metrics
 
 SIGTERM and SIGINT end it in order: what is on the wire finishes, for as long as
 smtp.drain says; a second signal ends it at once.
@@ -41,13 +46,14 @@ Exit codes:
 		Example: `  penstock serve
   penstock serve spring.yaml autumn.yaml --data /var/lib/penstock`,
 		Args: takes("[CAMPAIGN.yaml]..."),
-		RunE: func(cmd *cobra.Command, args []string) error { return f.serve(cmd.Context(), args) },
+		RunE: func(cmd *cobra.Command, args []string) error { return f.serve(cmd.Context(), monitors, args) },
 	}
+	c.Flags().StringVar(&monitors, "monitors", "", "loopback `host:port` for /metrics, /healthz and /readyz, such as 127.0.0.1:9464")
 	f.add(c, "config", "data", "dns", "quiet", "log-level")
 	return c
 }
 
-func (f *flags) serve(ctx context.Context, paths []string) (err error) {
+func (f *flags) serve(ctx context.Context, monitors string, paths []string) (err error) {
 	cfg, err := f.load()
 	if err != nil {
 		return err
@@ -72,11 +78,19 @@ func (f *flags) serve(ctx context.Context, paths []string) (err error) {
 	if f.quiet {
 		log = slog.New(quietHandler{log.Handler()})
 	}
-	return serve(ctx, cfg, named, log)
+	var watched net.Listener
+	if monitors != "" {
+		if watched, err = control.ListenLoopback(monitors); err != nil {
+			return mistake("--monitors: %w", err)
+		}
+		defer watched.Close() // once more does nothing
+	}
+	return serve(ctx, cfg, named, watched, log)
 }
 
-// serve sends until ctx ends, or the ledger fails.
-func serve(ctx context.Context, cfg *config.Config, named []*campaign.Campaign, log *slog.Logger) (err error) {
+// serve sends until ctx ends, or the ledger fails. watched, if any, is where
+// monitors ask.
+func serve(ctx context.Context, cfg *config.Config, named []*campaign.Campaign, watched net.Listener, log *slog.Logger) (err error) {
 	var e *engine.Engine
 	if err := whileHeld(ctx, cfg.Data, func() (err error) {
 		e, err = engine.Open(cfg, log)
@@ -93,12 +107,17 @@ func serve(ctx context.Context, cfg *config.Config, named []*campaign.Campaign, 
 	if err != nil {
 		return err
 	}
-	server := control.Steer(listener, e)
+	servers := []*control.Server{control.Steer(listener, e)}
+	if watched != nil {
+		servers = append(servers, control.Observe(watched, e))
+	}
 	defer func() {
 		// Under way are questions, and changes that wait for the disk.
 		answers, cancel := context.WithTimeout(context.Background(), answersFor)
 		defer cancel()
-		server.Close(answers)
+		for _, s := range servers {
+			s.Close(answers)
+		}
 	}()
 	log.Info("serving", "data", cfg.Data, "socket", control.SocketName)
 	switch err := begin(ctx, e, named); {

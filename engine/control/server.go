@@ -38,9 +38,11 @@ func Steer(l net.Listener, e *engine.Engine) *Server {
 	return serve(l, &desk{ledger: e.Ledger(), engine: e})
 }
 
-func serve(l net.Listener, d *desk) *Server {
+func serve(l net.Listener, d *desk) *Server { return serveHandler(l, handler(d)) }
+
+func serveHandler(l net.Listener, h http.Handler) *Server {
 	s := &Server{done: make(chan struct{})}
-	s.http.Handler = handler(d)
+	s.http.Handler = h
 	s.http.ReadHeaderTimeout = 10 * time.Second
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
@@ -67,6 +69,9 @@ func handler(d *desk) http.Handler {
 	mux.Handle(penstockv1connect.NewCampaignServiceHandler(&campaigns{ledger: d.ledger, desk: d}, bound))
 	mux.Handle(penstockv1connect.NewServerServiceHandler(&server{ledger: d.ledger, desk: d}, bound))
 	mux.Handle(penstockv1connect.NewSiteServiceHandler(&sites{d}, bound))
+	if d.engine != nil {
+		probes(mux, d.engine)
+	}
 	return mux
 }
 
