@@ -25,6 +25,7 @@ type Stream struct {
 	engine   *Engine
 	campaign *ledger.Campaign
 	in       *intake
+	there    uint64      // rows that an earlier stream has loaded
 	begun    atomic.Bool // Start or Close has it
 
 	// news has an element when a segment was taken in since it was emptied.
@@ -83,7 +84,7 @@ func (e *Engine) Stream(ctx context.Context, c *campaign.Campaign, progress Load
 	if fresh {
 		err = s.begin(ctx, c)
 	} else {
-		err = s.goOn(ctx)
+		err = s.goOn()
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("load campaign %s: %w", c.ID, err)
@@ -122,20 +123,22 @@ func (s *Stream) begin(ctx context.Context, c *campaign.Campaign) error {
 	return err
 }
 
-// goOn passes over the rows that are there.
-func (s *Stream) goOn(ctx context.Context) (err error) {
-	var there uint64
-	if s.in.loader, there, err = s.engine.ledger.Continue(s.campaign.Name()); err != nil {
-		return err
-	}
+// goOn takes up a load that was cut short. The rows that are there are passed
+// over while they are being sent.
+func (s *Stream) goOn() (err error) {
+	s.in.loader, s.there, err = s.engine.ledger.Continue(s.campaign.Name())
 	s.in.rejected = s.campaign.Totals().Rejected
-	for n := uint64(1); n <= there; n++ {
+	return err
+}
+
+func (s *Stream) passOver(ctx context.Context) error {
+	for n := range s.there {
 		if _, _, err := s.in.rows.Next(); errors.Is(err, io.EOF) {
-			return fmt.Errorf("its files have %d rows, but %d were loaded", n-1, there)
+			return fmt.Errorf("its files have %d rows, but %d were loaded", n, s.there)
 		} else if err != nil {
 			return err
 		}
-		if n%(1<<16) == 0 && ctx.Err() != nil {
+		if n%firstSegment == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
 	}
@@ -178,6 +181,9 @@ func (s *Stream) readOn(ctx context.Context) {
 }
 
 func (s *Stream) segments(ctx context.Context) error {
+	if err := s.passOver(ctx); err != nil {
+		return err
+	}
 	for {
 		end, err := s.in.copy(ctx, 4*s.in.rows.Rows())
 		if err != nil {
@@ -225,13 +231,14 @@ func (r *Run) follow(ctx context.Context) {
 			return
 		}
 	}
+	r.stream.destinations = nil
 	r.check() // all that came may have been settled before it was the last
 }
 
 // destination makes a domain's, and remembers it while the domain may grow.
 func (r *Run) destination(domain *ledger.Domain) *destination {
 	d := newDestination(r, domain)
-	if r.stream != nil {
+	if r.stream != nil && r.stream.destinations != nil {
 		r.stream.destinations[domain] = d
 	}
 	return d

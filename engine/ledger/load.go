@@ -152,7 +152,11 @@ func (ld *Loader) Add(r Row) error {
 	if len(r.Domain) == 0 || len(r.Domain) > 253 || bytes.IndexByte(r.Domain, 0) >= 0 {
 		return fmt.Errorf("row %d: %w", r.Seq, errDomain)
 	}
-	if ld.chunk.full(ld.ledger.opt.chunkBytes) {
+	limit := ld.ledger.opt.chunkBytes
+	if ld.campaign != nil {
+		limit /= 4 // sending needs memory, too
+	}
+	if ld.chunk.full(limit) {
 		if err := ld.spill(); err != nil {
 			return err
 		}
