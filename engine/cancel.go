@@ -58,8 +58,11 @@ func (e *Engine) halt(r *Run) {
 	r.cancelled.Store(true)
 	for _, l := range e.allLanes() {
 		l.applyHolds()
-		idle, _ := l.empty(r)
+		idle, unsent := l.empty(r)
 		r.left(int64(len(idle)))
+		for _, u := range unsent {
+			e.handBack(u)
+		}
 	}
 	e.releaseRows(r)
 	select {

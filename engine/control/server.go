@@ -65,7 +65,7 @@ func (s *Server) Close(ctx context.Context) {
 
 func handler(d *desk) http.Handler {
 	mux := http.NewServeMux()
-	bound := connect.WithReadMaxBytes(maxRequest)
+	bound := connect.WithHandlerOptions(connect.WithReadMaxBytes(maxRequest), strict())
 	mux.Handle(penstockv1connect.NewCampaignServiceHandler(&campaigns{ledger: d.ledger, desk: d}, bound))
 	mux.Handle(penstockv1connect.NewServerServiceHandler(&server{ledger: d.ledger, desk: d}, bound))
 	mux.Handle(penstockv1connect.NewSiteServiceHandler(&sites{d}, bound))
