@@ -29,6 +29,9 @@ func parseFixed(s string, port uint16) (fixed, error) {
 		host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
 	}
 	if addr, err := netip.ParseAddr(host); err == nil {
+		if addr.Zone() != "" {
+			return f, fmt.Errorf("target %q: an address with a zone cannot be used", s)
+		}
 		f.addr = addr.Unmap()
 		return f, nil
 	}
