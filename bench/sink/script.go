@@ -168,7 +168,7 @@ func ParseScript(name string, text []byte) (*Script, error) {
 	if len(strings.TrimSpace(string(text))) == 0 {
 		return s, nil
 	}
-	if err := yaml.UnmarshalWithOptions(text, s, yaml.Strict()); err != nil {
+	if err := decode(text, s); err != nil {
 		return nil, fmt.Errorf("sink script %s: %w", name, err)
 	}
 	file, err := parser.ParseBytes(text, 0)
@@ -183,6 +183,17 @@ func ParseScript(name string, text []byte) (*Script, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// decode reads YAML strictly. The library panics on some odd input (an alias to
+// nothing where a list should be); that is a mistake in the script, too.
+func decode(text []byte, into any) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("is no YAML that can be read: %v", p)
+		}
+	}()
+	return yaml.UnmarshalWithOptions(text, into, yaml.Strict())
 }
 
 // lineOf finds the line of a path such as "servers[0].tls"; 1 if there is none,
