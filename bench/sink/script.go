@@ -185,8 +185,8 @@ func ParseScript(name string, text []byte) (*Script, error) {
 	return s, nil
 }
 
-// decode reads YAML strictly. The library panics on some odd input (an alias to
-// nothing where a list should be); that is a mistake in the script, too.
+// decode reads YAML strictly. The library panics on some odd input (a tag
+// where a list should be); that is a mistake in the script, too.
 func decode(text []byte, into any) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
