@@ -43,25 +43,6 @@ func (t *timetable) add(d *destination, at time.Time) {
 	}
 }
 
-// drop takes d out, if it stands in the table.
-func (t *timetable) drop(d *destination) {
-	t.mu.Lock()
-	if d.slot >= 0 {
-		heap.Remove(&t.heap, d.slot)
-	}
-	t.mu.Unlock()
-}
-
-// next is the earliest time in the table.
-func (t *timetable) next() (time.Time, bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if len(t.heap) == 0 {
-		return time.Time{}, false
-	}
-	return t.heap[0].due, true
-}
-
 // run fires destinations until close.
 func (t *timetable) run(fire func(*destination)) {
 	timer := time.NewTimer(time.Hour)
