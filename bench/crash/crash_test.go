@@ -234,11 +234,14 @@ func (k *killing) live(d time.Duration) bool {
 		case <-p.Done():
 		}
 	}
-	if p.Kill() {
+	killed := p.Kill()
+	r := p.Wait()
+	// A process so young that it does not listen to SIGTERM yet is killed by it
+	// (an exit code of -1 is a death by a signal).
+	if killed || r.Code == -1 {
 		k.killed++
 		return true
 	}
-	r := p.Wait()
 	if r.Code == 3 {
 		return true // it was quick to stop: in order, and no kill
 	}
