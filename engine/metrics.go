@@ -5,11 +5,13 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/penstock-mail/penstock/engine/hush"
 	"github.com/penstock-mail/penstock/engine/ledger"
+	"github.com/penstock-mail/penstock/pool"
 )
 
 // The metrics library is initialised by now.
@@ -21,6 +23,7 @@ type meters struct {
 	set      *metrics.Set
 	outcomes [ledger.NumStates]*metrics.Counter
 	answers  *metrics.PrometheusHistogram
+	waits    [pool.NumSteps]*metrics.PrometheusHistogram
 
 	mu sync.Mutex
 	// named are the sites with labels of their own. It only grows, so that no
@@ -47,8 +50,14 @@ func newMeters() *meters {
 		m.outcomes[i] = m.set.NewCounter(`penstock_outcomes_total{state="` + ledger.State(i).String() + `"}`)
 	}
 	m.answers = m.set.NewPrometheusHistogramExt("penstock_attempt_seconds", answerBounds)
+	for at := range m.waits {
+		m.waits[at] = m.set.NewPrometheusHistogramExt(labels("penstock_wait_seconds", "step", pool.Step(at).String()), answerBounds)
+	}
 	return m
 }
+
+// waited takes in how long a connection waited for its server. Event loop.
+func (m *meters) waited(at pool.Step, took time.Duration) { m.waits[at].Update(took.Seconds()) }
 
 // count takes a settlement in. Event loop: it touches memory alone.
 func (m *meters) count(s *ledger.Settlement) {

@@ -157,6 +157,9 @@ func (e *Engine) Closed(_ *pool.Site, c *pool.Connection, why error) {
 	e.retire(l)
 }
 
+// Waited implements pool.Observer.
+func (e *Engine) Waited(at pool.Step, took time.Duration) { e.meters.waited(at, took) }
+
 // peer is the ledger's name for the other end of a connection, asked for once
 // per connection.
 func (e *Engine) peer(via *pool.Connection) *ledger.Peer {

@@ -129,8 +129,10 @@ func (a *approach) connect(ctx context.Context) (*Connection, *Failure) {
 		if src.Addr.IsValid() && src.Addr.Unmap().Is4() != addr.Addr().Unmap().Is4() {
 			continue
 		}
+		began := o.Now()
 		nc, err := o.Dial(ctx, src.Addr, addr, o.ConnectTimeout)
 		if err == nil {
+			o.Observer.Waited(StepDial, o.Now().Sub(began))
 			if addr.Addr().Is6() {
 				p.ipv6.Store(true)
 			}
@@ -172,9 +174,10 @@ func (a *approach) talk(ctx context.Context, nc net.Conn, addr netip.AddrPort) (
 	buf := replyBuffers.Get().(*[]byte)
 	defer replyBuffers.Put(buf)
 	var (
-		events []smtp.Event
-		pieces [][]byte
-		tlsVer string
+		events  []smtp.Event
+		pieces  [][]byte
+		tlsVer  string
+		replies uint64
 	)
 	for {
 		pieces = session.Output(pieces[:0])
@@ -205,6 +208,7 @@ func (a *approach) talk(ctx context.Context, nc net.Conn, addr netip.AddrPort) (
 			}, nil
 		}
 		if handshake {
+			began := o.Now()
 			hctx, cancel := context.WithTimeout(ctx, o.HandshakeTimeout)
 			sc, err := s.pool.tls.Client(hctx, nc, a.to.Name, a.lane.opts.Verify)
 			cancel()
@@ -212,6 +216,7 @@ func (a *approach) talk(ctx context.Context, nc net.Conn, addr netip.AddrPort) (
 				_ = nc.Close()
 				return nil, a.failure(addr, &smtp.Outcome{Command: smtp.StartTLS, Err: fmt.Errorf("%w: %w", errHandshake, err)})
 			}
+			o.Observer.Waited(StepHandshake, o.Now().Sub(began))
 			link, tlsVer = sc, sc.Version()
 			session.Secured()
 			pieces = session.Output(pieces[:0])
@@ -228,9 +233,14 @@ func (a *approach) talk(ctx context.Context, nc net.Conn, addr netip.AddrPort) (
 				continue
 			}
 			var n int
+			began := o.Now()
 			n, err = link.Read(*buf)
 			if n > 0 {
 				session.Feed((*buf)[:n])
+				if session.Replies() != replies {
+					replies = session.Replies()
+					o.Observer.Waited(stepOf[cmd], o.Now().Sub(began))
+				}
 				continue
 			}
 		}

@@ -227,6 +227,7 @@ type fakeObserver struct {
 	opened []*Connection
 	open   int
 	ends   []error
+	waits  [NumSteps]int
 }
 
 func (o *fakeObserver) ConnectFailed(_ *Site, f Failure) {
@@ -243,6 +244,13 @@ func (o *fakeObserver) Closed(_ *Site, c *Connection, why error) {
 		o.t.Error("Closed got a connection that Opened did not see")
 	}
 	o.change(func() { o.ends = append(o.ends, why); o.open-- })
+}
+
+func (o *fakeObserver) Waited(at Step, took time.Duration) {
+	if took < 0 {
+		o.t.Errorf("waited %v at %v", took, at)
+	}
+	o.change(func() { o.waits[at]++ })
 }
 
 // rig is a pool with fakes around it.

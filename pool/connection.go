@@ -54,7 +54,12 @@ type Connection struct {
 	unsent   int       // what the socket had not taken when deadline was set
 	idling   bool      // deadline is about being idle
 	restDue  bool      // became hungry, and rest was not called since
-	grantAt  time.Time // when the gate may grant the next message; zero: no matter
+	// The command whose reply is awaited, since when, and session.Replies when
+	// that was looked at last.
+	awaited   smtp.Command
+	awaitedAt time.Time
+	measured  uint64
+	grantAt   time.Time // when the gate may grant the next message; zero: no matter
 
 	// Under Site.mu.
 	hungryAt           int // index in Lane.hungry + 1; 0: not in it
@@ -116,6 +121,7 @@ func (c *Connection) OnOpen(wc *wire.Conn) {
 	s.mu.Unlock()
 	c.gear.Store(uint32(c.session.Gear()))
 	c.replies = c.session.Replies()
+	c.measured = c.replies
 	s.pool.opts.Observer.Opened(s, c)
 	c.work()
 	// The host has proven itself: now the rest of the connections.
@@ -207,6 +213,7 @@ func (c *Connection) work() {
 		}
 	}
 	benches.Put(b)
+	c.measure(now)
 	if !c.ended {
 		c.setTimer(now)
 	}

@@ -74,6 +74,8 @@ type Observer interface {
 	// Opened and Closed bracket a connection that became ready.
 	Opened(s *Site, c *Connection)
 	Closed(s *Site, c *Connection, why error)
+	// Waited: a connection stood at a step for so long until the server moved.
+	Waited(at Step, took time.Duration)
 }
 
 // Failure is why a host could not be used.

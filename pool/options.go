@@ -195,3 +195,4 @@ type nobody struct{}
 func (nobody) ConnectFailed(*Site, Failure)     {}
 func (nobody) Opened(*Site, *Connection)        {}
 func (nobody) Closed(*Site, *Connection, error) {}
+func (nobody) Waited(Step, time.Duration)       {}
