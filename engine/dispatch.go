@@ -6,6 +6,7 @@ import (
 	"maps"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/penstock-mail/penstock/engine/compose"
 	"github.com/penstock-mail/penstock/engine/ledger"
@@ -206,6 +207,7 @@ func (w *worker) compose(t *task) {
 	if t.lane == w.engine.refusals {
 		refusal = t.destination.refusal.Load()
 	}
+	began := time.Now()
 	for i := range t.batch.Recipients {
 		r := &t.batch.Recipients[i]
 		e := envelopes.Get().(*envelope)
@@ -230,6 +232,8 @@ func (w *worker) compose(t *task) {
 		e.replaced = e.composed.Replaced > 0
 		t.envelopes = append(t.envelopes, e)
 	}
+	composed := time.Now()
+	w.engine.meters.made(len(t.envelopes), composed.Sub(began))
 	if run.signatures != nil && len(t.envelopes) > 0 {
 		if err := w.signer.sign(w.engine.ctx, run, t.envelopes, w.engine.now()); err != nil {
 			// The process is ending, or a key does not work: either way nothing
@@ -237,6 +241,7 @@ func (w *worker) compose(t *task) {
 			w.engine.unsigned(t, err)
 			return
 		}
+		w.engine.meters.sealed(len(t.envelopes), time.Since(composed))
 	}
 	for _, e := range t.envelopes {
 		m := &e.composed

@@ -64,6 +64,7 @@ type Engine struct {
 	traits    traits
 	overrides overrides
 	meters    *meters
+	names     names
 	tuning    tuning
 }
 
@@ -118,6 +119,7 @@ func (e *Engine) open() (err error) {
 		CacheBytes: c.Ledger.Cache,
 		MinFree:    uint64(c.Ledger.MinFree),
 		Durable:    e.durable,
+		Committed:  e.meters.committed,
 		LowSpace:   e.lowSpace,
 		Fatal:      e.fail,
 	})

@@ -1,8 +1,6 @@
 package engine
 
 import (
-	"errors"
-	"io"
 	"strings"
 	"sync"
 	"time"
@@ -11,19 +9,30 @@ import (
 
 	"github.com/penstock-mail/penstock/engine/hush"
 	"github.com/penstock-mail/penstock/engine/ledger"
+	"github.com/penstock-mail/penstock/mx"
 	"github.com/penstock-mail/penstock/pool"
 )
 
 // The metrics library is initialised by now.
 func init() { hush.Over() }
 
-// meters count for /metrics. Handles are made once; what carries a campaign or
-// a site in its labels is written from their own counters when it is asked for.
+// meters count for /metrics; docs/monitoring/metrics.md says what each name
+// means. Handles are made once; what carries a campaign or a site in its labels
+// is written from their own counters when it is asked for (metrics_page.go).
 type meters struct {
 	set      *metrics.Set
 	outcomes [ledger.NumStates]*metrics.Counter
-	answers  *metrics.PrometheusHistogram
+	attempts *metrics.PrometheusHistogram
+	age      *metrics.PrometheusHistogram
 	waits    [pool.NumSteps]*metrics.PrometheusHistogram
+
+	lookups   [mx.NumStatuses]*metrics.Counter
+	lookup    *metrics.PrometheusHistogram
+	composed  *metrics.Counter
+	composing *metrics.PrometheusHistogram
+	signed    *metrics.Counter
+	signing   *metrics.PrometheusHistogram
+	commits   *metrics.PrometheusHistogram
 
 	mu sync.Mutex
 	// named are the sites with labels of their own. It only grows, so that no
@@ -31,27 +40,40 @@ type meters struct {
 	named map[string]struct{}
 }
 
-const (
-	// namedSites bounds the sites with labels of their own.
-	namedSites = 50
-	// namedCampaigns bounds the campaigns shown: those begun last.
-	namedCampaigns = 200
-	// restOfSites is the label of all others together.
-	restOfSites = "(rest)"
+// Bounds of histograms, in seconds.
+var (
+	// From a server next door to the ten minutes that RFC 5321 4.5.3.2.6 grants
+	// it.
+	answerBounds = []float64{.001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10, 30, 60, 120, 300, 600}
+	// What this machine does itself.
+	workBounds = []float64{.0001, .0002, .0005, .001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 5}
+	// From the first second of a campaign to the days of its last retries.
+	ageBounds = []float64{1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 12 * 3600, 24 * 3600, 2 * 24 * 3600, 5 * 24 * 3600}
 )
 
-// answerBounds are in seconds: from a server next door to the ten minutes that
-// RFC 5321 4.5.3.2.6 grants it.
-var answerBounds = []float64{.001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10, 30, 60, 120, 300, 600}
-
 func newMeters() *meters {
-	m := &meters{set: metrics.NewSet(), named: make(map[string]struct{})}
-	for i := range m.outcomes {
-		m.outcomes[i] = m.set.NewCounter(`penstock_outcomes_total{state="` + ledger.State(i).String() + `"}`)
+	set := metrics.NewSet()
+	histogram := set.NewPrometheusHistogramExt
+	m := &meters{
+		set:       set,
+		attempts:  histogram("penstock_attempt_seconds", answerBounds),
+		age:       histogram("penstock_final_age_seconds", ageBounds),
+		lookup:    histogram("penstock_dns_lookup_seconds", answerBounds),
+		composed:  set.NewCounter("penstock_composed_total"),
+		composing: histogram("penstock_compose_batch_seconds", workBounds),
+		signed:    set.NewCounter("penstock_signed_total"),
+		signing:   histogram("penstock_sign_batch_seconds", workBounds),
+		commits:   histogram("penstock_ledger_commit_seconds", workBounds),
+		named:     make(map[string]struct{}),
 	}
-	m.answers = m.set.NewPrometheusHistogramExt("penstock_attempt_seconds", answerBounds)
-	for at := range m.waits {
-		m.waits[at] = m.set.NewPrometheusHistogramExt(labels("penstock_wait_seconds", "step", pool.Step(at).String()), answerBounds)
+	for i := range m.outcomes {
+		m.outcomes[i] = set.NewCounter(labels("penstock_outcomes_total", "state", ledger.State(i).String()))
+	}
+	for i := range m.waits {
+		m.waits[i] = histogram(labels("penstock_wait_seconds", "step", pool.Step(i).String()), answerBounds)
+	}
+	for i := mx.StatusUnset + 1; i < mx.NumStatuses; i++ {
+		m.lookups[i] = set.NewCounter(labels("penstock_dns_lookups_total", "result", i.String()))
 	}
 	return m
 }
@@ -60,12 +82,38 @@ func newMeters() *meters {
 func (m *meters) waited(at pool.Step, took time.Duration) { m.waits[at].Update(took.Seconds()) }
 
 // count takes a settlement in. Event loop: it touches memory alone.
-func (m *meters) count(s *ledger.Settlement) {
+func (m *meters) count(s *ledger.Settlement, begun time.Time) {
 	m.outcomes[s.State].Inc()
 	if s.Attempted {
-		m.answers.Update(s.Took.Seconds())
+		m.attempts.Update(s.Took.Seconds())
+	}
+	switch s.State {
+	case ledger.Delivered, ledger.Bounced, ledger.Expired:
+		m.age.Update(s.At.Sub(begun).Seconds())
+	default:
+		// More is to come, or it was never to be sent.
 	}
 }
+
+// looked takes in an answer of the resolver, from its cache or not.
+func (m *meters) looked(s mx.Status, took time.Duration) {
+	m.lookups[s].Inc()
+	m.lookup.Update(took.Seconds())
+}
+
+// made takes in a batch of messages that was composed, and one that was signed.
+func (m *meters) made(n int, took time.Duration) {
+	m.composed.Add(n)
+	m.composing.Update(took.Seconds())
+}
+
+func (m *meters) sealed(n int, took time.Duration) {
+	m.signed.Add(n)
+	m.signing.Update(took.Seconds())
+}
+
+// committed takes in a group commit. The ledger's writer.
+func (m *meters) committed(took time.Duration) { m.commits.Update(took.Seconds()) }
 
 // escape makes a label's value.
 var escape = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
@@ -80,100 +128,4 @@ func labels(name string, pairs ...string) string {
 	}
 	b.WriteByte('}')
 	return b.String()
-}
-
-// WriteMetrics writes everything measured since the engine was opened, in the
-// Prometheus text format, with the process's and Go's own. Campaigns are those
-// being sent, at most 200; sites the 50 first seen as the busiest, and the rest
-// together. Any goroutine.
-func (e *Engine) WriteMetrics(w io.Writer) {
-	e.meters.set.WritePrometheus(w)
-	p := e.Progress(int(^uint(0) >> 1))
-	gauge := func(name string, n int) { metrics.WriteGaugeUint64(w, name, uint64(max(n, 0))) }
-	counter := func(name string, n uint64) { metrics.WriteCounterUint64(w, name, n) }
-
-	gauge("penstock_connections", p.Pool.Connections)
-	gauge("penstock_connections_dialling", p.Pool.Dialling)
-	gauge("penstock_connections_queued", p.Pool.Queued)
-	gauge("penstock_lookups_queued", e.lookups.len())
-	gauge("penstock_sites", len(p.Sites))
-	gauge("penstock_pauses", len(e.pauses.All()))
-	holding := 0
-	if e.held() {
-		holding = 1
-	}
-	gauge("penstock_holding", holding)
-
-	l := &p.Ledger
-	counter("penstock_ledger_commits_total", l.Commits)
-	counter("penstock_ledger_leased_total", l.Leased)
-	counter("penstock_ledger_settled_total", l.Settled)
-	counter("penstock_ledger_returned_total", l.Returned)
-	counter("penstock_ledger_written_bytes_total", l.WrittenBytes)
-	metrics.WriteGaugeUint64(w, "penstock_ledger_disk_bytes", l.DiskBytes)
-
-	gauge("penstock_campaigns", len(p.Runs))
-	for _, r := range p.Runs[max(0, len(p.Runs)-namedCampaigns):] {
-		for state, n := range r.Counts {
-			metrics.WriteGaugeUint64(w, labels("penstock_campaign_recipients", "campaign", r.Campaign, "state", ledger.State(state).String()), n)
-		}
-	}
-	e.meters.writeSites(w, p.Sites)
-	metrics.WriteProcessMetrics(w)
-}
-
-// writeSites writes the named sites, and the rest together.
-func (m *meters) writeSites(w io.Writer, busiest []SiteProgress) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	rest := SiteProgress{Site: restOfSites}
-	var shown []*SiteProgress
-	for i := range busiest {
-		s := &busiest[i]
-		if _, ok := m.named[s.Site]; !ok && len(m.named) < namedSites {
-			m.named[s.Site] = struct{}{}
-		}
-		if _, ok := m.named[s.Site]; ok {
-			shown = append(shown, s)
-			continue
-		}
-		rest.Sent += s.Sent
-		rest.Deferred += s.Deferred
-		rest.Bounced += s.Bounced
-		rest.Uncertain += s.Uncertain
-		rest.Connections += s.Connections
-		rest.ConnectionLimit += s.ConnectionLimit
-	}
-	// A family's lines stand together, as the format wants it.
-	shown = append(shown, &rest)
-	for _, s := range shown {
-		write := func(state ledger.State, n uint64) {
-			metrics.WriteCounterUint64(w, labels("penstock_site_outcomes_total", "site", s.Site, "state", state.String()), n)
-		}
-		write(ledger.Delivered, s.Sent)
-		write(ledger.Deferred, s.Deferred)
-		write(ledger.Bounced, s.Bounced)
-		write(ledger.Uncertain, s.Uncertain)
-	}
-	for _, s := range shown {
-		metrics.WriteGaugeUint64(w, labels("penstock_site_connections", "site", s.Site), uint64(max(s.Connections, 0)))
-	}
-	for _, s := range shown {
-		metrics.WriteGaugeUint64(w, labels("penstock_site_connection_limit", "site", s.Site), uint64(s.ConnectionLimit))
-	}
-}
-
-// ErrHolding is why an engine is not ready that neither drains nor sends.
-var ErrHolding = errors.New("nothing new begins: there is too little free space, or the ledger has failed; the log says which")
-
-// Ready says why the engine does not send: ErrDraining or ErrHolding; nil when
-// it does. Any goroutine.
-func (e *Engine) Ready() error {
-	switch {
-	case e.ctx.Err() != nil:
-		return ErrDraining
-	case e.held():
-		return ErrHolding
-	}
-	return nil
 }

@@ -62,12 +62,12 @@ func TestMetricsAreBounded(t *testing.T) {
 		sites = append(sites, SiteProgress{Site: fmt.Sprintf("s%d", i), Sent: 1, Connections: 1})
 	}
 	count := func() (n int) {
-		var page bytes.Buffer
-		m.writeSites(&page, sites)
-		if !strings.Contains(page.String(), `penstock_site_outcomes_total{site="(rest)",state="delivered"} 950`) {
-			t.Errorf("the rest is not the rest:\n%s", page.String()[:500])
+		var text bytes.Buffer
+		m.writeSites(page{&text}, sites)
+		if !strings.Contains(text.String(), `penstock_site_outcomes_total{site="(rest)",state="delivered"} 950`) {
+			t.Errorf("the rest is not the rest:\n%s", text.String()[:500])
 		}
-		return strings.Count(page.String(), "penstock_site_connections{")
+		return strings.Count(text.String(), "penstock_site_connections{")
 	}
 	if n := count(); n != namedSites+1 {
 		t.Errorf("%d sites are named", n)
@@ -78,25 +78,5 @@ func TestMetricsAreBounded(t *testing.T) {
 	}
 	if got := labels("x", "a", "q\"\\\n", "b", "c"); got != `x{a="q\"\\\n",b="c"}` {
 		t.Errorf("labels: %s", got)
-	}
-}
-
-func TestReadyUntilItDrains(t *testing.T) {
-	w := newWorld(t, "")
-	e := w.open()
-	if err := e.Ready(); err != nil {
-		t.Error(err)
-	}
-	e.lowSpace(true)
-	if err := e.Ready(); err != ErrHolding {
-		t.Errorf("too little space: %v", err)
-	}
-	e.lowSpace(false)
-	if err := e.Ready(); err != nil {
-		t.Error(err)
-	}
-	w.close()
-	if err := e.Ready(); err != ErrDraining {
-		t.Errorf("drained: %v", err)
 	}
 }

@@ -48,7 +48,7 @@ func (e *Engine) lookup(ctx context.Context) {
 		if !ok {
 			return
 		}
-		for !e.attach(d, e.resolver.Resolve(ctx, d.domain.Name())) {
+		for !e.attach(d, e.resolve(ctx, d.domain.Name())) {
 			// Its lane was retired meanwhile: the next answer opens another.
 		}
 		d.looking.Store(false)
@@ -57,6 +57,14 @@ func (e *Engine) lookup(ctx context.Context) {
 		}
 		d.run.left(1)
 	}
+}
+
+// resolve asks the resolver, which may know the answer.
+func (e *Engine) resolve(ctx context.Context, domain string) mx.Answer {
+	asked := time.Now()
+	a := e.resolver.Resolve(ctx, domain)
+	e.meters.looked(a.Status, time.Since(asked))
+	return a
 }
 
 // attach sends d's recipients where the answer says. An answer that could not

@@ -25,6 +25,9 @@ type Run struct {
 	paced      paced
 	loaded     time.Time // Date of every message
 
+	// since is when sending began, in nanoseconds of Unix time; 0 before that.
+	since atomic.Int64
+
 	// activity counts what keeps the run from being idle: the walk over its
 	// domains, look-ups under way, active destinations, reserved recipients.
 	activity atomic.Int64
@@ -59,6 +62,9 @@ func (r *Run) Finished() <-chan struct{} { return r.finished }
 
 // Campaign is what the run sends.
 func (r *Run) Campaign() *ledger.Campaign { return r.campaign }
+
+// begun is when sending began. Any goroutine, once something of it is sent.
+func (r *Run) begun() time.Time { return time.Unix(0, r.since.Load()) }
 
 // inDoubt is max_in_doubt: how many recipients per connection the campaign
 // accepts as uncertain after a crash.
@@ -128,8 +134,10 @@ func (r *Run) begin(ctx context.Context) {
 		}
 		return
 	}
+	started := r.campaign.Totals().Started
+	r.since.Store(started.UnixNano())
 	r.mu.Lock()
-	r.expires = r.campaign.Totals().Started.Add(r.settings.ExpireAfter)
+	r.expires = started.Add(r.settings.ExpireAfter)
 	// What waits for a connection that never comes must run out, too.
 	r.onExpiry = time.AfterFunc(time.Until(r.expires), func() { r.engine.expire(r) })
 	r.mu.Unlock()

@@ -83,7 +83,7 @@ func anomaly(env *envelope, out *smtp.Outcome) uint8 {
 func (e *Engine) record(s *ledger.Settlement) {
 	env := s.Tag.(*envelope)
 	env.flow.lane.site.count(s.State)
-	e.meters.count(s)
+	e.meters.count(s, env.flow.run.begun())
 	env.emptied()
 	e.ledger.Settle(s)
 }

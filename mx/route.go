@@ -22,9 +22,10 @@ const (
 	// Prohibited: every host lies in a prohibited network: permanent, 5.4.4,
 	// and worth a look by the operator.
 	Prohibited
+	NumStatuses
 )
 
-var statusNames = [...]string{"unset", "found", "null MX", "no domain", "temporary failure", "prohibited"}
+var statusNames = [NumStatuses]string{"unset", "found", "null MX", "no domain", "temporary failure", "prohibited"}
 
 // String is the status in words, for people.
 func (s Status) String() string {

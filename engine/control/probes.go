@@ -10,7 +10,7 @@ import (
 )
 
 // The plain pages that monitors ask for: /metrics in the Prometheus text format,
-// /healthz (the process answers) and /readyz (it sends; else 503 and why not).
+// /healthz (the process answers) and /readyz (it sends, and DNS answers; else 503 and why not).
 
 // Observe answers on l, which Close closes, with those pages and nothing else:
 // nothing can be changed there. Any goroutine.
@@ -47,8 +47,8 @@ func probes(mux *http.ServeMux, e *engine.Engine) {
 		_, _ = w.Write(page.Bytes()) // the reader has gone
 	})
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if err := e.Ready(); err != nil {
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, req *http.Request) {
+		if err := e.Ready(req.Context()); err != nil {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 			return
 		}

@@ -33,6 +33,9 @@ type Options struct {
 	// order they were handed in, on the writer's goroutine: it must not block.
 	// The slice is reused.
 	Durable func(group []Settlement)
+	// Committed is called after each commit with how long it took, its
+	// fdatasync included, on the writer's goroutine: it must not block.
+	Committed func(took time.Duration)
 	// LowSpace is called when free space falls below MinFree, and with false
 	// once there is room again. It must not block.
 	LowSpace func(low bool)

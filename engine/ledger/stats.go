@@ -23,6 +23,24 @@ type Stats struct {
 	// DiskBytes is the size of the data directory's files; WrittenBytes what
 	// was written for them: log, flushes, compactions, loads.
 	DiskBytes, WrittenBytes uint64
+	// Store is what Pebble tells of itself.
+	Store StoreStats
+}
+
+// StoreStats is the state of the tables and caches below the ledger.
+type StoreStats struct {
+	// Compactions, Flushes and Ingests count since Open.
+	Compactions, Flushes, Ingests uint64
+	// DebtBytes is about what compactions have yet to rewrite.
+	DebtBytes uint64
+	// ReadAmplification is how many sorted runs a read looks into at most.
+	ReadAmplification int
+	// Tables is live table files; MemtableBytes what is not in one yet.
+	Tables, MemtableBytes uint64
+	// LogBytes is the write-ahead log's live data.
+	LogBytes uint64
+	// CacheBytes is the block cache's use; hits and misses since Open.
+	CacheBytes, CacheHits, CacheMisses uint64
 }
 
 // Stats never fails; after Close the disk figures are zero.
@@ -39,6 +57,12 @@ func (l *Ledger) Stats() Stats {
 		s.WrittenBytes = m.WAL.BytesWritten
 		total := m.Total()
 		s.WrittenBytes += total.TableBytesFlushed + total.TableBytesCompacted + total.TableBytesIngested
+		s.Store = StoreStats{
+			Compactions: uint64(m.Compact.Count), Flushes: uint64(m.Flush.Count), Ingests: m.Ingest.Count,
+			DebtBytes: m.Compact.EstimatedDebt, ReadAmplification: m.ReadAmp(),
+			Tables: uint64(total.TablesCount), MemtableBytes: m.MemTable.Size, LogBytes: m.WAL.Size,
+			CacheBytes: uint64(m.BlockCache.Size), CacheHits: uint64(m.BlockCache.Hits), CacheMisses: uint64(m.BlockCache.Misses),
+		}
 	}
 	return s
 }

@@ -345,9 +345,13 @@ func (w *writer) commit() (ok bool) {
 		return false
 	}
 	if !g.batch.Empty() {
+		began := time.Now()
 		if err := g.batch.Commit(pebble.Sync); err != nil {
 			w.fail(err)
 			return false
+		}
+		if f := w.ledger.opt.Committed; f != nil {
+			f(time.Since(began))
 		}
 		w.stats.commits.Add(1)
 		w.stats.bytes.Add(uint64(g.batch.Len()))
