@@ -52,6 +52,7 @@ func (e *Engine) WriteMetrics(w io.Writer) {
 	out.campaigns(p.Runs)
 	e.meters.writeSites(out, p.Sites)
 	metrics.WriteProcessMetrics(w)
+	metrics.WriteFDMetrics(w)
 }
 
 func (p page) ledger(s *ledger.Stats) {
