@@ -89,8 +89,12 @@ func (l *lane) applyHolds() {
 	l.wake()
 }
 
-// held reports whether nothing of the run may begin at a site.
+// held reports whether nothing of the run may begin at a site. What has expired
+// in spite of a pause runs out.
 func (r *Run) held(s *site) bool {
+	if s == r.engine.refusals.site && r.settings.ExpireWhilePaused && r.expired("", r.engine.now()) {
+		return r.cancelled.Load()
+	}
 	return r.cancelled.Load() || r.engine.pauses.Held(r.campaign.Name(), s.name)
 }
 
@@ -123,12 +127,13 @@ func (r *Run) awaitRelease(ctx context.Context) bool {
 }
 
 // expiry is when the time is over of what the run has for a site: later by as
-// long as that was paused. held: it is paused now, so that the time is not known.
+// long as that was paused, unless the campaign wants its time to run on. held: it
+// is paused now, so that the time is not known.
 func (r *Run) expiry(site string, now time.Time) (at time.Time, held bool) {
 	r.mu.Lock()
 	at = r.expires
 	r.mu.Unlock()
-	if at.IsZero() {
+	if at.IsZero() || r.settings.ExpireWhilePaused {
 		return at, false
 	}
 	name, book := r.campaign.Name(), r.engine.pauses

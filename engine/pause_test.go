@@ -153,6 +153,20 @@ func TestPausedTimeDoesNotExpire(t *testing.T) {
 	}
 }
 
+// TestExpiryCanRunOnThroughAPause: where the campaign says so, what is paused
+// expires at its time.
+func TestExpiryCanRunOnThroughAPause(t *testing.T) {
+	w := newWorld(t, "")
+	w.config.Retry.Expire = 300 * time.Millisecond
+	w.serve("rules: [{at: rcpt, reply: \"450 4.2.1 later\"}]\n", "a.test", "b.test")
+	w.open()
+	r := w.start(w.campaign("c", "expire_while_paused: true\n", "u1@a.test", "u2@b.test"))
+	w.await("both are deferred", func() bool { return w.engine.ledger.Stats().Settled > 1 })
+	w.pause(pause.Scope{Campaign: "c"})
+	w.finish(r)
+	w.has(r, "2 expired")
+}
+
 // TestExpiryFollowsAPause: who waits for a connection through a pause expires
 // when the campaign's time, without the pause, is over.
 func TestExpiryFollowsAPause(t *testing.T) {

@@ -120,6 +120,9 @@ func (e *Engine) overdue(d *destination, now time.Time) bool {
 // back for trouble finds out when its rest ends.
 func (e *Engine) expire(r *Run) {
 	now, lanes := e.now(), e.allLanes()
+	if r.settings.ExpireWhilePaused {
+		e.refusals.applyHolds()
+	}
 	for _, l := range lanes {
 		if l == e.refusals || !r.expired(l.site.name, now) {
 			continue

@@ -59,6 +59,9 @@ type Settings struct {
 	StartAt time.Time `json:"start_at,omitzero"`
 	// ExpireAfter is how long after its first attempt a recipient is given up.
 	ExpireAfter time.Duration `json:"expire_after,omitempty"`
+	// ExpireWhilePaused: that time runs on through pauses, and what is paused
+	// expires, too. Otherwise paused time does not count.
+	ExpireWhilePaused bool `json:"expire_while_paused,omitempty"`
 	// Priority is the campaign's weight where several want the same site: 1 to
 	// 100, 10 when not given; never 0.
 	Priority int `json:"priority"`

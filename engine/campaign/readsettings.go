@@ -96,6 +96,10 @@ func (r *reading) readSettings(m *document.Mapping) {
 	if n := m.Take("expire_after"); n != nil {
 		n.Duration(&s.ExpireAfter, time.Minute, most)
 	}
+	if n := m.Take("expire_while_paused"); n != nil {
+		word := ""
+		s.ExpireWhilePaused = n.Choice(&word, "true", "false") && word == "true"
+	}
 	if n := m.Take("priority"); n != nil {
 		n.Int(&s.Priority, 1, 100)
 	}
