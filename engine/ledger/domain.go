@@ -175,7 +175,7 @@ func (d *Domain) record() domainRecord {
 		low: d.low, high: d.high, site: d.site, trouble: d.trouble,
 	}
 	if d.active != nil {
-		r.qlow, r.qhigh = d.active.queue.low, d.active.queue.high
+		r.qlow, r.qhigh, r.hastened = d.active.queue.low, d.active.queue.high, d.active.queue.hastened
 	}
 	return r
 }
@@ -241,6 +241,22 @@ func (d *Domain) Waiting() int {
 		return 0
 	}
 	return d.active.queue.due(1<<63 - 1)
+}
+
+// Hasten makes everybody in the retry queue due at now, with their attempts as
+// they are, and says for how many that changed something. It costs one record,
+// however many they are, which is written with the next group. REQUIRES:
+// Campaign.Resume.
+func (d *Domain) Hasten(now time.Time) (n int) {
+	d.mu.Lock()
+	if d.active != nil {
+		n = d.active.queue.hasten(millis(now))
+	}
+	d.mu.Unlock()
+	if n > 0 {
+		d.campaign.ledger.writer.touch(d)
+	}
+	return n
 }
 
 // Site is the name given by SetSite, empty before that.

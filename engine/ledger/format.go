@@ -206,6 +206,9 @@ type domainRecord struct {
 	qlow, qhigh place
 	site        string
 	trouble     *Trouble
+	// hastened is the queue's third mark. An older program takes no notice of it:
+	// what was hastened is tried at its own time then.
+	hastened place
 }
 
 func (r *domainRecord) append(dst []byte) []byte {
@@ -219,12 +222,18 @@ func (r *domainRecord) append(dst []byte) []byte {
 	}
 	dst = appendBytes(dst, r.site)
 	if r.trouble == nil {
-		return append(dst, 0)
+		dst = append(dst, 0)
+	} else {
+		dst = append(dst, 1)
+		dst = appendBytes(dst, r.trouble.Reason)
+		dst = appendTime(dst, r.trouble.Since)
+		dst = appendTime(dst, r.trouble.Next)
 	}
-	dst = append(dst, 1)
-	dst = appendBytes(dst, r.trouble.Reason)
-	dst = appendTime(dst, r.trouble.Since)
-	return appendTime(dst, r.trouble.Next)
+	if r.hastened != (place{}) {
+		dst = binary.AppendUvarint(dst, uint64(r.hastened.bucket))
+		dst = binary.AppendUvarint(dst, uint64(r.hastened.seq))
+	}
+	return dst
 }
 
 // decodeDomain reads a domain's record; site, which repeats, is given as bytes
@@ -241,6 +250,9 @@ func decodeDomain(v []byte) (r domainRecord, site []byte, err error) {
 	site = d.bytes()
 	if d.byte() == 1 {
 		r.trouble = &Trouble{Reason: d.string(), Since: d.time(), Next: d.time()}
+	}
+	if len(d.b) > 0 {
+		r.hastened = place{d.uint32(), Seq(d.uint32())}
 	}
 	return r, site, d.err()
 }

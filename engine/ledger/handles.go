@@ -73,9 +73,9 @@ func (c *Campaign) load() error {
 		d.low, d.high, d.read = r.low, r.high, r.high
 		d.trouble = r.trouble
 		d.site = c.internSite(string(site))
-		if r.qhigh != (place{}) {
+		if r.qhigh != (place{}) || r.hastened != (place{}) {
 			q := &d.activate().queue
-			q.low, q.high, q.read = r.qlow, r.qhigh, r.qhigh
+			q.low, q.high, q.read, q.hastened = r.qlow, r.qhigh, r.qhigh, r.hastened
 		}
 		for i, n := range r.counts {
 			counts[i] += uint64(n)

@@ -21,9 +21,13 @@ func (p place) compare(q place) int {
 // lastSeq is above every recipient's number.
 const lastSeq = ^Seq(0)
 
+// lastBucket is the latest second that an entry is given; there is one more
+// behind it.
+const lastBucket = 1<<32 - 2
+
 func bucketOf(due time.Time) uint32 {
 	if due.IsZero() {
 		return 0
 	}
-	return uint32(min(max(due.Unix(), 0), 1<<32-2))
+	return uint32(min(max(due.Unix(), 0), lastBucket))
 }

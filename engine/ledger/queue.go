@@ -3,6 +3,7 @@ package ledger
 import (
 	"slices"
 	"sort"
+	"time"
 )
 
 // queue is a domain's retry queue in memory: marks and bucket counts, never
@@ -20,6 +21,12 @@ type queue struct {
 	barrier place
 	// passed are entries at or below low that are still on disk.
 	passed []place
+	// hastened is a durable mark, too: entries up to it are due at once, whatever
+	// they say themselves. Zero: none.
+	hastened place
+	// shift is added to the second in which a new entry falls due, so that those
+	// behind the mark stay in the order of their times. It costs only keys.
+	shift uint32
 }
 
 // bucket counts the unread entries of one second.
@@ -40,12 +47,46 @@ func (q *queue) due(now int64) (n int) {
 	return n
 }
 
+// hasten makes everybody in the queue due at once and says how many were not.
+// No entry is rewritten: a mark says it of all up to the last.
+func (q *queue) hasten(now int64) (n int) {
+	for i := range q.buckets {
+		if b := &q.buckets[i]; b.due > now {
+			b.due = now
+			n += int(b.n)
+		}
+	}
+	if n > 0 {
+		q.hastened = place{q.buckets[len(q.buckets)-1].key, lastSeq}
+		q.shiftBehind(now)
+	}
+	return n
+}
+
+// shiftBehind has what falls due from now on take places behind the marks. Else
+// all of it would share the first place that is free, and be due together when
+// the last of it is.
+func (q *queue) shiftBehind(now int64) {
+	floor := q.floor()
+	if second := uint64(max(now, 0) / 1000); uint64(floor.bucket) >= second {
+		q.shift = max(q.shift, uint32(uint64(floor.bucket)-second)+1)
+	}
+}
+
+// floor is the place behind which new entries go.
+func (q *queue) floor() place {
+	if q.hastened.compare(q.read) > 0 {
+		return q.hastened
+	}
+	return q.read
+}
+
 // add chooses the place of a new entry, behind the cursor, and counts it.
 func (q *queue) add(seq Seq, bucket uint32, due int64) place {
-	at := place{bucket, seq}
-	if at.compare(q.read) <= 0 {
-		at.bucket = q.read.bucket
-		if at.compare(q.read) <= 0 {
+	at := place{uint32(min(uint64(bucket)+uint64(q.shift), uint64(lastBucket))), seq}
+	if floor := q.floor(); at.compare(floor) <= 0 {
+		at.bucket = floor.bucket
+		if at.compare(floor) <= 0 {
 			at.bucket++
 		}
 	}
@@ -116,4 +157,16 @@ func (q *queue) release(from place, items []item) {
 		}
 	}
 	q.buckets = slices.DeleteFunc(q.buckets, func(b bucket) bool { return b.n == 0 })
+}
+
+// recount takes an unread entry that an earlier process left.
+func (q *queue) recount(at place, due, now time.Time) {
+	if at.compare(q.hastened) <= 0 {
+		q.count(at.bucket, min(millis(due), millis(now)), 1)
+		return
+	}
+	if own := bucketOf(due); at.bucket > own {
+		q.shift = max(q.shift, at.bucket-own)
+	}
+	q.count(at.bucket, millis(due), 1)
 }

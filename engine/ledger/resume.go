@@ -85,7 +85,7 @@ func (c *Campaign) recover(now time.Time, policy Policy) ([]Settlement, error) {
 		d.mu.Unlock()
 		settle(d, f)
 	}
-	err := c.recoverQueue(func(d *Domain, f *flight) { settle(d, f) })
+	err := c.recoverQueue(now, settle)
 	return list, err
 }
 
@@ -138,7 +138,7 @@ func (c *Campaign) leasedFresh(d *Domain) (_ *flight, err error) {
 
 // recoverQueue reads the retry queue: passed entries that are still there,
 // those leased, and the times of the rest.
-func (c *Campaign) recoverQueue(leased func(*Domain, *flight)) (err error) {
+func (c *Campaign) recoverQueue(now time.Time, leased func(*Domain, *flight)) (err error) {
 	lower, upper := campaignBounds(spaceQueue, c.number)
 	iter, err := c.ledger.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
@@ -170,6 +170,9 @@ func (c *Campaign) recoverQueue(leased func(*Domain, *flight)) (err error) {
 			if d = c.domain(string(name)); d == nil {
 				return fmt.Errorf("retry queue of %s, which is no domain of it: %w", name, errDamaged)
 			}
+			d.mu.Lock()
+			d.activate().queue.shiftBehind(millis(now))
+			d.mu.Unlock()
 		}
 		d.mu.Lock()
 		q := &d.activate().queue
@@ -177,7 +180,7 @@ func (c *Campaign) recoverQueue(leased func(*Domain, *flight)) (err error) {
 		case at.compare(q.low) <= 0:
 			q.passed = append(q.passed, at)
 		case at.compare(q.high) > 0:
-			q.count(at.bucket, millis(w.due), 1)
+			q.recount(at, w.due, now)
 		default:
 			if f == nil {
 				f = &flight{leased: true}
