@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -69,6 +70,8 @@ type Campaign struct {
 	loaded  atomic.Bool
 	// canRead: resumed.
 	canRead atomic.Bool
+	// gone: deleted. Set by the writer, before that is on disk.
+	gone atomic.Bool
 
 	// Writer only.
 	replies map[replyKey]*replyCount
@@ -94,6 +97,26 @@ func eachCampaign(r pebble.Reader, fn func(*campaignRecord) error) (err error) {
 		}
 	}
 	return nil
+}
+
+// eachName walks over the names of all campaigns, loads under way included.
+func eachName(r pebble.Reader, fn func(name string, number uint32) error) (err error) {
+	iter, err := r.NewIter(&pebble.IterOptions{LowerBound: []byte{spaceName}, UpperBound: []byte{spaceName + 1}})
+	if err != nil {
+		return err
+	}
+	defer closeIter(iter, &err)
+	for ok := iter.First(); ok; ok = iter.Next() {
+		d := decoder{b: iter.Value()}
+		number := d.uint32()
+		if err := d.err(); err != nil {
+			return fmt.Errorf("read number of campaign %q: %w", iter.Key()[1:], err)
+		}
+		if err := fn(string(iter.Key()[1:]), number); err != nil {
+			return err
+		}
+	}
+	return iter.Error()
 }
 
 // closeIter closes an iterator and keeps the first error.
@@ -136,6 +159,9 @@ func readCampaignNumber(r pebble.Reader, number uint32) (*campaignRecord, error)
 	if err != nil {
 		return nil, err
 	}
+	if v == nil {
+		return nil, fmt.Errorf("number %d: %w", number, ErrNoCampaign)
+	}
 	rec := new(campaignRecord)
 	if err := json.Unmarshal(v, rec); err != nil {
 		return nil, fmt.Errorf("read campaign %d: %w", number, err)
@@ -152,6 +178,9 @@ func (l *Ledger) Campaign(name string) (*Campaign, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if c := l.campaigns[name]; c != nil {
+		if err := c.exists(); err != nil {
+			return nil, err // on its way out
+		}
 		return c, nil
 	}
 	rec, err := readCampaign(l.db, name)
@@ -185,6 +214,9 @@ func (l *Ledger) Campaigns() ([]*Campaign, error) {
 	var list []*Campaign
 	for _, name := range names {
 		c, err := l.Campaign(name)
+		if errors.Is(err, ErrNoCampaign) {
+			continue // deleted meanwhile
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -201,7 +233,7 @@ func (c *Campaign) Number() uint32 { return c.number }
 
 // Meta reads what was given to Create and Commit, with the newest Settings.
 func (c *Campaign) Meta() (Meta, error) {
-	if err := c.ledger.enter(); err != nil {
+	if err := c.enter(); err != nil {
 		return Meta{}, err
 	}
 	defer c.ledger.leave()
@@ -240,6 +272,9 @@ func (c *Campaign) Totals() Totals {
 // SetSettings replaces the settings; on disk when it returns.
 func (c *Campaign) SetSettings(ctx context.Context, settings []byte) error {
 	return c.ledger.writer.do(ctx, func(g *group) error {
+		if err := c.exists(); err != nil {
+			return err
+		}
 		return g.batch.Set(campaignPart(c.number, partSettings), settings, nil)
 	})
 }
@@ -293,6 +328,9 @@ func (c *Counts) cancel() {
 
 func (c *Campaign) change(ctx context.Context, fn func(*campaignRecord)) error {
 	return c.ledger.writer.do(ctx, func(g *group) error {
+		if err := c.exists(); err != nil {
+			return err
+		}
 		c.mu.Lock()
 		fn(&c.record)
 		c.mu.Unlock()
@@ -303,7 +341,7 @@ func (c *Campaign) change(ctx context.Context, fn func(*campaignRecord)) error {
 
 // Counts are the campaign's recipients by state, from memory.
 func (c *Campaign) Counts() (Counts, error) {
-	if err := c.load(); err != nil {
+	if err := errors.Join(c.load(), c.exists()); err != nil {
 		return Counts{}, err
 	}
 	var out Counts

@@ -48,7 +48,7 @@
 // end. Everything acknowledged is on disk.
 //
 // BUGS: who is erased while a campaign is loaded in segments, and comes again in
-// a later one, is loaded again. The event log is kept for ever. A campaign cannot be removed. When the
+// a later one, is loaded again. The event log is kept for ever.  When the
 // clock is set back, retries planned meanwhile wait until it has caught up with
 // the latest one handed out.
 package ledger

@@ -123,7 +123,8 @@ func eventNumber(key []byte) (uint64, error) {
 
 // Event is one recipient's attempt, or its end without one.
 type Event struct {
-	// Number rises by one from event to event, without gaps, from 1.
+	// Number rises by one from event to event, without gaps, from 1. Those of
+	// deleted campaigns are not seen.
 	Number   uint64
 	Campaign string
 	Domain   string
@@ -136,7 +137,7 @@ var ErrStop = errors.New("stop")
 
 // Events calls fn for every event on disk from a number on, in order, until fn
 // returns an error (ErrStop ends without one), and gives the number to go on
-// from. What is committed meanwhile is left for the next call: Options.Durable
+// from. Events of campaigns that were deleted are passed over. What is committed meanwhile is left for the next call: Options.Durable
 // says when there is more.
 func (l *Ledger) Events(ctx context.Context, from uint64, fn func(*Event) error) (next uint64, err error) {
 	if err := l.enter(); err != nil {
@@ -176,6 +177,10 @@ func (l *Ledger) Events(ctx context.Context, from uint64, fn func(*Event) error)
 			if err != nil {
 				return err
 			}
+			if name == "" {
+				from = number + 1
+				return nil // it was deleted
+			}
 			e := &Event{Number: number, Campaign: name, Domain: string(k.domain), Seq: k.seq}
 			key = appendHistoryKey(key[:0], k.campaign, e.Domain, k.seq, k.n)
 			v, err := getCopy(snap, key)
@@ -201,11 +206,16 @@ func (l *Ledger) Events(ctx context.Context, from uint64, fn func(*Event) error)
 	return from, iter.Error()
 }
 
+// campaignName is empty for a campaign that was deleted.
 func (l *Ledger) campaignName(r pebble.Reader, names map[uint32]string, number uint32) (string, error) {
 	if name, ok := names[number]; ok {
 		return name, nil
 	}
 	rec, err := readCampaignNumber(r, number)
+	if errors.Is(err, ErrNoCampaign) {
+		names[number] = ""
+		return "", nil
+	}
 	if err != nil {
 		return "", err
 	}

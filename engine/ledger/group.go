@@ -82,14 +82,14 @@ func (g *group) build(w *writer, in *inbox) error {
 
 // touch has a domain's record written.
 func (g *group) touch(d *Domain) {
-	if !d.touched {
+	if !d.touched && !d.campaign.gone.Load() {
 		d.touched = true
 		g.domains = append(g.domains, d)
 	}
 }
 
 func (g *group) touchCampaign(c *Campaign) {
-	if !c.dirty {
+	if !c.dirty && !c.gone.Load() {
 		c.dirty = true
 		g.campaigns = append(g.campaigns, c)
 	}
@@ -98,7 +98,7 @@ func (g *group) touchCampaign(c *Campaign) {
 // lease moves the domain's mark over the batch. Those in it whose address was
 // erased end here.
 func (g *group) lease(b *Batch) error {
-	if b.flight == nil {
+	if b.flight == nil || b.Domain.campaign.gone.Load() {
 		return nil
 	}
 	d := b.Domain
@@ -125,6 +125,9 @@ func (g *group) lease(b *Batch) error {
 // take finds a recipient in flight, leases it if that has not happened, and
 // marks it settled. REQUIRES: d.mu.
 func (g *group) take(d *Domain, seq Seq) *item {
+	if d.campaign.gone.Load() {
+		return nil
+	}
 	f, it, retry := d.active.find(seq)
 	if it == nil {
 		return nil

@@ -46,7 +46,7 @@ func (c *Campaign) load() error {
 	if c.loaded.Load() {
 		return nil
 	}
-	if err := c.ledger.enter(); err != nil {
+	if err := c.enter(); err != nil {
 		return err
 	}
 	defer c.ledger.leave()

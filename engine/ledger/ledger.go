@@ -330,18 +330,6 @@ func (l *Ledger) dropUnfinished() error {
 	return nil
 }
 
-// dropCampaign removes a campaign with one range mark in each keyspace. Only
-// for campaigns that were never loaded: events do not speak of those.
-func dropCampaign(b *pebble.Batch, r *campaignRecord) error {
-	for _, space := range campaignSpaces {
-		lower, upper := campaignBounds(space, r.Number)
-		if err := b.DeleteRange(lower, upper, nil); err != nil {
-			return err
-		}
-	}
-	return b.Delete(appendNameKey(nil, r.Name), nil)
-}
-
 // guard runs what may end in Pebble's way of giving up, and so never return.
 func (l *Ledger) guard(fn func() error) error {
 	done := make(chan error, 1)

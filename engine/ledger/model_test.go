@@ -459,6 +459,16 @@ func TestVerifySeesDamage(t *testing.T) {
 			lower, upper := campaignBounds(spaceReply, c.number)
 			return g.batch.DeleteRange(lower, upper, nil)
 		}},
+		{"ghost of a campaign", func(l *Ledger, c *Campaign, g *group) error {
+			return g.batch.Set(appendDomainKey(nil, spaceDomain, 77, "d0.example"), (&domainRecord{}).append(nil), nil)
+		}},
+		{"name that leads nowhere", func(l *Ledger, c *Campaign, g *group) error {
+			return g.batch.Set(appendNameKey(nil, "ghost"), []byte{77}, nil)
+		}},
+		{"event of a campaign that never was", func(l *Ledger, c *Campaign, g *group) error {
+			g.events.add(77, "d0.example", 1, 1)
+			return nil
+		}},
 		{"reject from nowhere", func(l *Ledger, c *Campaign, g *group) error {
 			return g.batch.Set(append(appendCampaignKey(nil, spaceReject, c.number), 0, 0, 0, 9), appendReject(nil, &Reject{Reason: "x"}), nil)
 		}},

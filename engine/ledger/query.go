@@ -27,7 +27,7 @@ var ErrNoRecipient = errors.New("no such recipient")
 // form. ErrNoRecipient: the campaign has none with that address.
 func (c *Campaign) Lookup(local, domain string) (*Record, error) {
 	l := c.ledger
-	if err := l.enter(); err != nil {
+	if err := c.enter(); err != nil {
 		return nil, err
 	}
 	defer l.leave()
@@ -132,7 +132,7 @@ type ExportRow struct {
 // it with ErrStop.
 func (c *Campaign) Export(ctx context.Context, states []State, fn func(*ExportRow) error) error {
 	l := c.ledger
-	if err := l.enter(); err != nil {
+	if err := c.enter(); err != nil {
 		return err
 	}
 	defer l.leave()
@@ -144,8 +144,10 @@ func (c *Campaign) Export(ctx context.Context, states []State, fn func(*ExportRo
 	defer snap.Close()
 	n, cancelled := 0, c.cancelled()
 	err := walk(snap, c.number, func(r *walked) error {
-		if n++; n%1024 == 0 && ctx.Err() != nil {
-			return ctx.Err()
+		if n++; n%1024 == 0 {
+			if err := errors.Join(ctx.Err(), c.exists()); err != nil {
+				return err
+			}
 		}
 		state := Pending
 		row := ExportRow{}
@@ -186,12 +188,12 @@ func (c *Campaign) Export(ctx context.Context, states []State, fn func(*ExportRo
 // end it with ErrStop.
 func (c *Campaign) Rejects(ctx context.Context, fn func(*Reject) error) (err error) {
 	l := c.ledger
-	if err := l.enter(); err != nil {
+	if err := c.enter(); err != nil {
 		return err
 	}
 	defer l.leave()
 	err = eachReject(l.db, c.number, func(_ []byte, r *Reject) error {
-		if err := ctx.Err(); err != nil {
+		if err := errors.Join(ctx.Err(), c.exists()); err != nil {
 			return err
 		}
 		return fn(r)

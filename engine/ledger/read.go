@@ -103,7 +103,7 @@ func (r *readers) renew() {
 // begin is what both kinds of reading start with; end undoes it.
 func (d *Domain) begin() (end func(), err error) {
 	c := d.campaign
-	if err := c.ledger.enter(); err != nil {
+	if err := c.enter(); err != nil {
 		return nil, err
 	}
 	turn := &c.readers.turn[len(d.name)*31%16^int(d.name[0])%16]

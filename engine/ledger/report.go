@@ -3,6 +3,7 @@ package ledger
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -60,7 +61,7 @@ type ReplyGroup struct {
 // committed yet is not in it.
 func (c *Campaign) Report(ctx context.Context) (*Report, error) {
 	l := c.ledger
-	if err := l.enter(); err != nil {
+	if err := c.enter(); err != nil {
 		return nil, err
 	}
 	defer l.leave()
@@ -98,7 +99,7 @@ func (c *Campaign) Report(ctx context.Context) (*Report, error) {
 			r.Counts[i] += uint64(n)
 		}
 		if s.Domains%8192 == 0 {
-			return ctx.Err()
+			return errors.Join(ctx.Err(), c.exists())
 		}
 		return nil
 	}); err != nil {

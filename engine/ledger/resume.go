@@ -29,7 +29,7 @@ func (c *Campaign) Resume(ctx context.Context, now time.Time, policy Policy) (un
 	if err := c.load(); err != nil {
 		return 0, err
 	}
-	if err := c.ledger.enter(); err != nil {
+	if err := c.enter(); err != nil {
 		return 0, err
 	}
 	defer c.ledger.leave()

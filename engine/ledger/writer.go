@@ -143,7 +143,7 @@ func (w *writer) signal() {
 
 // Lease writes down that a batch is about to be tried. done is called on the
 // writer's goroutine once that is on disk, or with the reason why it is not
-// (ErrLowSpace, ErrClosed, a failed write): then nobody in it may be tried. A
+// (ErrLowSpace, ErrClosed, ErrNoCampaign, a failed write): then nobody in it may be tried. A
 // refusal may come before Lease returns. done must not block. A batch without
 // recipients that is not Empty is leased like any other. Batches of one domain should be leased in the order they
 // were read: leasing one leases those read before it.
@@ -372,7 +372,7 @@ func (w *writer) commit() (ok bool) {
 	}
 	g.finish()
 	for _, l := range in.leases {
-		l.done(l.batch, nil)
+		l.done(l.batch, l.batch.Domain.campaign.exists())
 	}
 	for i := range in.returns {
 		if r := &in.returns[i]; r.tag != nil {
