@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/penstock-mail/penstock/engine/campaign"
 	"github.com/penstock-mail/penstock/engine/ledger"
 )
 
@@ -71,8 +72,8 @@ func (e *Engine) halt(r *Run) {
 	}
 }
 
-// Continue starts every campaign whose sending began and did not end, and ends
-// what a crash left of cancelled ones. A campaign that cannot be started is
+// Continue starts every campaign that is not finished, but for those that wait
+// to be asked for, and ends what a crash left of cancelled ones. A campaign that cannot be started is
 // logged, and others go on.
 func (e *Engine) Continue(ctx context.Context) error {
 	all, err := e.ledger.Campaigns()
@@ -86,7 +87,10 @@ func (e *Engine) Continue(ctx context.Context) error {
 		case !t.Cancelled.IsZero():
 			err = e.conclude(ctx, c)
 		default:
-			_, err = e.Start(ctx, c)
+			var begin bool
+			if begin, err = begins(c); begin {
+				_, err = e.Start(ctx, c)
+			}
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -96,6 +100,31 @@ func (e *Engine) Continue(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// begins reports whether a campaign goes on by itself; not one that nobody has
+// asked for yet.
+func begins(c *ledger.Campaign) (bool, error) {
+	s, err := settingsOf(c)
+	return !s.OnDemand, err
+}
+
+func settingsOf(c *ledger.Campaign) (s campaign.Settings, err error) {
+	meta, err := c.Meta()
+	if err == nil {
+		s, err = campaign.DecodeSettings(meta.Settings)
+	}
+	return s, err
+}
+
+// asked notes that a campaign is to be sent, from now on also after a restart.
+func asked(ctx context.Context, c *ledger.Campaign) error {
+	s, err := settingsOf(c)
+	if err != nil || !s.OnDemand {
+		return err
+	}
+	s.OnDemand = false
+	return c.SetSettings(ctx, s.Encode())
 }
 
 // conclude settles whom a crash left on the wire of a campaign that was

@@ -19,6 +19,13 @@ import (
 // loaded, its suppression lists read. What comes from standard input is not
 // known before it is read, so its columns are not checked.
 func Check(cfg *config.Config, c *campaign.Campaign) problem.List {
+	problems := CheckMessage(cfg, c)
+	_, found := campaign.ReadSuppression(slices.Concat(cfg.Suppress, c.Settings.Suppress)...)
+	return append(problems, found...)
+}
+
+// CheckMessage is Check without the suppression lists.
+func CheckMessage(cfg *config.Config, c *campaign.Campaign) problem.List {
 	columns, problems := knownColumns(c)
 	template, found := compose.Compile(&c.Content, compose.Options{Campaign: c.ID, Columns: columns})
 	problems = append(problems, found...)
@@ -26,8 +33,7 @@ func Check(cfg *config.Config, c *campaign.Campaign) problem.List {
 		_, found = signature.Set(signaturesFor(cfg, c.Settings.DKIM, template))
 		problems = append(problems, found...)
 	}
-	_, found = campaign.ReadSuppression(slices.Concat(cfg.Suppress, c.Settings.Suppress)...)
-	return append(problems, found...)
+	return problems
 }
 
 // knownColumns are the recipients' columns; nil where they are not known before

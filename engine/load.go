@@ -85,6 +85,10 @@ type intake struct {
 // openRows readies the rows; their Close must follow.
 func (e *Engine) openRows(c *campaign.Campaign, stdin io.Reader, progress LoadProgress) (*intake, error) {
 	never, problems := e.suppression(c.Settings)
+	if len(c.Suppress) > 0 {
+		own, found := campaign.ReadSuppressionFiles(c.Suppress...)
+		never, problems = append(never, own), append(problems, found...)
+	}
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}

@@ -271,3 +271,29 @@ func TestContinueTakesUpWhatIsUnfinished(t *testing.T) {
 		t.Errorf("%d runs are kept, want that of the newest campaign", n)
 	}
 }
+
+// TestContinueLeavesAloneWhatNobodyAskedFor, until somebody has, which holds
+// over restarts.
+func TestContinueLeavesAloneWhatNobodyAskedFor(t *testing.T) {
+	w := newWorld(t, "")
+	w.serve("", "a.test")
+	w.open()
+	c := w.campaign("one", "start_at: 2100-01-01T00:00:00Z", people(3, "a.test")...)
+	c.Settings.OnDemand = true
+	w.load(c)
+	e := w.reopen()
+	if err := e.Continue(t.Context()); err != nil || e.Run("one") != nil {
+		t.Errorf("begun unasked, error %v", err)
+	}
+	loaded, err := e.Ledger().Campaign("one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Start(t.Context(), loaded); err != nil {
+		t.Fatal(err)
+	}
+	e = w.reopen()
+	if err := e.Continue(t.Context()); err != nil || e.Run("one") == nil {
+		t.Errorf("what was asked for does not go on, error %v", err)
+	}
+}

@@ -40,6 +40,9 @@ func (e *Engine) Start(ctx context.Context, c *ledger.Campaign) (*Run, error) {
 		return r, nil
 	}
 	e.dropDone()
+	if err := asked(ctx, c); err != nil {
+		return nil, fmt.Errorf("start campaign %s: %w", c.Name(), err)
+	}
 	r, err := e.newRun(c)
 	if err != nil {
 		return nil, fmt.Errorf("start campaign %s: %w", c.Name(), err)

@@ -3,7 +3,9 @@ package campaign
 import (
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"math"
+	"os"
 	"time"
 
 	"github.com/penstock-mail/penstock/engine/compose"
@@ -23,6 +25,9 @@ type Campaign struct {
 	// AddressField is the column that holds the address.
 	AddressField string
 	Settings     Settings
+	// Suppress is lists that apply while the campaign is loaded and are not
+	// kept: those of Parse, beside Settings.Suppress.
+	Suppress []File
 }
 
 // File is a recipient file as it was when the campaign file was read.
@@ -36,6 +41,26 @@ type File struct {
 	Size    int64
 	ModTime time.Time
 	Regular bool
+	// SHA256 of a regular file, in hexadecimal, where it is known; empty: it is
+	// made out when it is needed.
+	SHA256 string
+	// Open opens the file; nil: it lies at Path.
+	Open func() (fs.File, error)
+}
+
+func (f *File) open() (fs.File, error) {
+	if f.Open != nil {
+		return f.Open()
+	}
+	return os.Open(f.Path)
+}
+
+// sum is the SHA-256 of a regular file, in hexadecimal.
+func (f *File) sum() (string, error) {
+	if f.SHA256 != "" {
+		return f.SHA256, nil
+	}
+	return hashFile(*f)
 }
 
 // UncertainPolicy is what becomes of a recipient whose attempt may have been
@@ -70,6 +95,9 @@ type Settings struct {
 	// MaxInDoubt as in the configuration: 1 to 128, 0 not given.
 	MaxInDoubt int   `json:"max_in_doubt,omitempty"`
 	Retry      Retry `json:"retry,omitzero"`
+	// OnDemand keeps a loaded campaign from being begun before somebody asks for
+	// it: a process that sends whatever is unfinished leaves it alone.
+	OnDemand bool `json:"on_demand,omitempty"`
 	// DKIM is the campaign's own signatures; none: the configuration's.
 	DKIM []signature.Setting `json:"dkim,omitempty"`
 }

@@ -156,7 +156,7 @@ func (was FrozenFile) change(is File) (string, error) {
 		return "", nil
 	}
 	if was.Size == is.Size {
-		sum, err := hashFile(is)
+		sum, err := is.sum()
 		if err != nil {
 			return "", err
 		}

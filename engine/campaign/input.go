@@ -3,7 +3,7 @@ package campaign
 import (
 	"bytes"
 	"io"
-	"os"
+	"io/fs"
 	"slices"
 	"strings"
 	"time"
@@ -26,7 +26,7 @@ type input struct {
 	address int // the column of the address
 
 	window *window
-	source *os.File // nil for standard input
+	source fs.File // nil for standard input
 	unpack io.Closer
 }
 
@@ -56,10 +56,10 @@ func (in *input) open(stdin io.Reader, w *window) problem.List {
 }
 
 func (in *input) openRaw(stdin io.Reader) (io.Reader, error) {
-	if in.file.Name == Stdin {
+	if in.file.Name == Stdin && in.file.Open == nil {
 		return stdin, nil
 	}
-	f, err := os.Open(in.file.Path)
+	f, err := in.file.open()
 	if err != nil {
 		return nil, err
 	}

@@ -1,10 +1,7 @@
 package campaign
 
 import (
-	"errors"
-	"io"
 	"mime"
-	"os"
 	"path/filepath"
 	"strings"
 	"unicode/utf8"
@@ -26,9 +23,20 @@ const (
 // recipients, which are only looked at. The Campaign is usable only if the
 // problems hold no mistake; it is never nil.
 func Read(path string) (*Campaign, problem.List) {
+	return read(document.Read(path), nil)
+}
+
+// Parse is Read for a campaign file that is in memory and names files that need
+// not lie on disk; name stands for it in problems. Suppression lists are
+// Campaign.Suppress, and DKIM keys keep the names that they have in the file.
+func Parse(name string, source []byte, files Files) (*Campaign, problem.List) {
+	return read(document.Parse(name, source), files)
+}
+
+func read(doc *document.Document, files Files) (*Campaign, problem.List) {
 	r := reading{
-		doc:      document.Read(path),
-		campaign: &Campaign{Path: path, AddressField: "email", Settings: Settings{Priority: DefaultPriority}},
+		doc: doc, files: files,
+		campaign: &Campaign{Path: doc.File, AddressField: "email", Settings: Settings{Priority: DefaultPriority}},
 	}
 	if m, ok := r.doc.Root().Mapping(); ok && r.doc.Problems.Err() == nil {
 		r.read(m)
@@ -41,6 +49,7 @@ func Read(path string) (*Campaign, problem.List) {
 type reading struct {
 	doc      *document.Document
 	campaign *Campaign
+	files    Files // nil: on disk, relative to the campaign file
 	attached int64 // octets of parts so far
 }
 
@@ -190,21 +199,13 @@ func headerText(n *document.Node, dst *compose.Text) bool {
 	return true
 }
 
-// path is a file that the campaign file names, as the process can open it.
-func (r *reading) path(name string) string {
-	if filepath.IsAbs(name) {
-		return name
-	}
-	return filepath.Join(filepath.Dir(r.campaign.Path), name)
-}
-
 func (r *reading) template(n *document.Node, dst *compose.Text) {
 	var name string
 	if !n.Word(&name) {
 		return
 	}
 	path := r.path(name)
-	source, err := readFile(path, MaxTemplate)
+	source, err := r.readFile(name, MaxTemplate)
 	if err != nil {
 		n.Problem("%s: %s", name, document.Reason(err))
 		return
@@ -230,7 +231,7 @@ func (r *reading) part(n *document.Node, cid string, dst *[]compose.Part) {
 		return
 	}
 	path := r.path(name)
-	content, err := readFile(path, MaxAttached)
+	content, err := r.readFile(name, MaxAttached)
 	if err != nil {
 		n.Problem("%s: %s", name, document.Reason(err))
 		return
@@ -245,27 +246,4 @@ func (r *reading) part(n *document.Node, cid string, dst *[]compose.Part) {
 		p.Name = filepath.Base(path)
 	}
 	*dst = append(*dst, p)
-}
-
-var errNotAFile = errors.New("is not a regular file")
-
-// readFile reads a regular file of at most limit octets.
-func readFile(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, errNotAFile
-	}
-	content, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err == nil && int64(len(content)) > limit {
-		return nil, errors.New("is larger than " + document.FormatSize(limit))
-	}
-	return content, err
 }

@@ -1,7 +1,6 @@
 package campaign
 
 import (
-	"os"
 	"time"
 
 	"github.com/penstock-mail/penstock/engine/document"
@@ -28,31 +27,31 @@ func (r *reading) readRecipients(m *document.Mapping) {
 		if !n.Word(&name) {
 			continue
 		}
-		f := File{Name: name, Path: name}
-		if name != Stdin {
-			f.Path = r.path(name)
+		f := r.file(name)
+		if name == Stdin {
+			f.Path = name
 		}
 		if seen[f.Path] {
 			n.Problem("%s: is listed twice", name)
 			continue
 		}
 		seen[f.Path] = true
-		if f.look(n) {
+		if r.look(&f, n) {
 			c.Recipients = append(c.Recipients, f)
 		}
 	}
 }
 
 // look takes down what the file is like and refuses what cannot be one.
-func (f *File) look(n *document.Node) bool {
-	if f.Name == Stdin {
+func (r *reading) look(f *File, n *document.Node) bool {
+	if f.Name == Stdin && r.files == nil {
 		return true
 	}
-	if _, _, ok := formatOf(f.Name); !ok {
+	if _, _, ok := formatOf(f.Name); !ok && f.Name != Stdin {
 		n.Problem("%s: must end in .csv, .tsv or .jsonl, also with .gz or .zst behind it", f.Name)
 		return false
 	}
-	info, err := os.Stat(f.Path)
+	info, err := r.stat(f.Name)
 	switch {
 	case err != nil:
 		n.Problem("%s: %s", f.Name, document.Reason(err))
@@ -76,10 +75,14 @@ func (r *reading) readSettings(m *document.Mapping) {
 			if !n.Word(&name) {
 				continue
 			}
-			if info, err := os.Stat(r.path(name)); err != nil {
+			if info, err := r.stat(name); err != nil {
 				n.Problem("%s: %s", name, document.Reason(err))
 			} else if info.IsDir() {
 				n.Problem("%s: is a directory", name)
+			}
+			if r.files != nil {
+				r.campaign.Suppress = append(r.campaign.Suppress, r.file(name))
+				continue
 			}
 			s.Suppress = append(s.Suppress, r.path(name))
 		}

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"time"
 
@@ -47,7 +46,7 @@ func Freeze(c *Campaign) (*Snapshot, error) {
 	for _, f := range c.Recipients {
 		frozen := FrozenFile{Name: f.Name}
 		if f.Regular {
-			sum, err := hashFile(f)
+			sum, err := f.sum()
 			if err != nil {
 				return nil, err
 			}
@@ -63,7 +62,7 @@ func hashFile(f File) (string, error) {
 	in := input{file: f}
 	defer in.close()
 	var err error
-	if in.source, err = os.Open(f.Path); err != nil {
+	if in.source, err = f.open(); err != nil {
 		return "", fmt.Errorf("hash the recipients: %w", err)
 	}
 	h := sha256.New()

@@ -39,14 +39,23 @@ const maxShownLines = 20
 // domain below it. Files may be packed (.gz, .zst). A line that is neither is a
 // warning; a file that cannot be read is a mistake. The Suppression is never nil.
 func ReadSuppression(files ...string) (*Suppression, problem.List) {
+	list := make([]File, len(files))
+	for i, name := range files {
+		list[i] = File{Name: name, Path: name}
+	}
+	return ReadSuppressionFiles(list...)
+}
+
+// ReadSuppressionFiles is ReadSuppression for files that need not lie on disk.
+func ReadSuppressionFiles(files ...File) (*Suppression, problem.List) {
 	s := &Suppression{seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}}
 	var problems problem.List
 	var w window
 	for _, file := range files {
-		_, pack := packingOf(file)
-		in := &input{file: File{Name: file, Path: file}, pack: pack}
-		if file == Stdin {
-			problems.Add(file, 0, 0, "", "cannot be standard input")
+		_, pack := packingOf(file.Name)
+		in := &input{file: file, pack: pack}
+		if file.Name == Stdin {
+			problems.Add(file.Name, 0, 0, "", "cannot be standard input")
 			continue
 		}
 		raw, err := in.openRaw(nil)
@@ -57,7 +66,7 @@ func ReadSuppression(files ...string) (*Suppression, problem.List) {
 			err = s.read(in, &problems)
 		}
 		if err != nil {
-			problems.Add(file, 0, 0, "", "%s", document.Reason(err))
+			problems.Add(file.Name, 0, 0, "", "%s", document.Reason(err))
 		}
 		in.close()
 	}

@@ -39,6 +39,8 @@ type Config struct {
 	// domain of their From address.
 	DKIM []signature.Setting
 	Log  Log
+	// Intake is what campaigns that come over the API may name.
+	Intake Intake
 	// MaxInDoubt is the most recipients a connection may have unanswered, and
 	// so the most that become uncertain if it breaks: 1 to 128.
 	MaxInDoubt int
@@ -140,6 +142,13 @@ type Ledger struct {
 	MinFree int64
 	// Cache is Pebble's block cache in octets.
 	Cache int64
+}
+
+// Intake is what campaigns that come over the API may name.
+type Intake struct {
+	// Folder is where the files lie that they may name without sending them;
+	// empty: none may be named.
+	Folder string
 }
 
 // Log is what is logged where.

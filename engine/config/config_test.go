@@ -47,6 +47,9 @@ func TestExampleListsEverySetting(t *testing.T) {
 		}
 	}
 	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "campaigns"), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	for _, name := range []string{"sites.txt", "never.txt"} {
 		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
 			t.Fatal(err)

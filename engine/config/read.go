@@ -3,6 +3,7 @@ package config
 import (
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -248,6 +249,20 @@ func (l *loader) limit(m *document.Mapping, field string) (limit Limit) {
 	take("gear", func(n *document.Node) bool { return n.Choice(&limit.Gear, gears...) })
 	m.Close()
 	return limit
+}
+
+func readIntakeFolder(l *loader, n *document.Node) {
+	var s string
+	ok := n.Word(&s)
+	if ok {
+		l.config.Intake.Folder = l.resolve(s)
+		if info, err := os.Stat(l.config.Intake.Folder); err != nil {
+			n.Problem("%s: %s", s, document.Reason(err))
+		} else if !info.IsDir() {
+			n.Problem("%s: is not a directory", s)
+		}
+	}
+	l.took(n, ok)
 }
 
 func readSuppress(l *loader, n *document.Node) {

@@ -71,6 +71,7 @@ var settings = []setting{
 	size("ledger.cache", 1e6, 1<<40, func(c *Config) *int64 { return &c.Ledger.Cache }),
 	{key: "suppress", read: readSuppress, show: func(c *Config) string { return bracketed(c.Suppress) }},
 	{key: "dkim", read: readDKIM, list: listDKIM},
+	{key: "intake.folder", read: readIntakeFolder, show: func(c *Config) string { return c.Intake.Folder }},
 	choice("log.level", []string{"debug", "info", "warn", "error"}, func(c *Config) *string { return &c.Log.Level }),
 	choice("log.format", []string{"text", "json"}, func(c *Config) *string { return &c.Log.Format }),
 	path("log.file", false, func(c *Config) *string { return &c.Log.File }),

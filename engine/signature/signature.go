@@ -8,11 +8,14 @@
 package signature
 
 import (
+	"fmt"
+	"io"
 	"strings"
 
 	"github.com/penstock-mail/penstock/engine/address"
 	"github.com/penstock-mail/penstock/engine/compose/dkim"
 	"github.com/penstock-mail/penstock/engine/document"
+	"github.com/penstock-mail/penstock/engine/folder"
 	"github.com/penstock-mail/penstock/engine/problem"
 )
 
@@ -23,6 +26,9 @@ type Setting struct {
 	Selector string `json:"selector"`
 	// Key is the PEM file's path, as the process can open it.
 	Key string `json:"key"`
+	// Folder, if any, is one that Key lies below and never leads out of, by
+	// symbolic links or otherwise.
+	Folder string `json:"folder,omitempty"`
 	// File and Line are where the setting stands.
 	File string `json:"file"`
 	Line int    `json:"line"`
@@ -74,7 +80,7 @@ func Set(settings []Setting) (*dkim.Set, problem.List) {
 	var problems problem.List
 	signatures := make([]dkim.Signature, 0, len(settings))
 	for _, s := range settings {
-		key, err := dkim.LoadKey(s.Key)
+		key, err := s.load()
 		if err != nil {
 			problems.Add(s.File, s.Line, 0, "dkim", "%v", err)
 			continue
@@ -94,6 +100,31 @@ func Set(settings []Setting) (*dkim.Set, problem.List) {
 		problems.Add("", 0, 0, "dkim", "%v", err)
 	}
 	return set, problems
+}
+
+// maxKey is far above any PEM file of a private key, in octets.
+const maxKey = 1 << 16
+
+// load reads the key.
+func (s *Setting) load() (*dkim.Key, error) {
+	if s.Folder == "" {
+		return dkim.LoadKey(s.Key)
+	}
+	f, err := folder.Folder(s.Folder).Open(s.Key)
+	if err != nil {
+		return nil, fmt.Errorf("dkim key %s: %w", s.Key, err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxKey))
+	if err != nil {
+		return nil, fmt.Errorf("dkim key %s: %w", s.Key, err)
+	}
+	defer clear(text)
+	key, err := dkim.ParseKey(text)
+	if err != nil {
+		return nil, fmt.Errorf("dkim key %s: %w", s.Key, err)
+	}
+	return key, nil
 }
 
 // For chooses the settings whose domain is the sender's or above it (RFC 7489

@@ -42,6 +42,37 @@ func TestSettingsBecomeASet(t *testing.T) {
 	}
 }
 
+// TestKeyBelowAFolder is read there and nowhere else.
+func TestKeyBelowAFolder(t *testing.T) {
+	t.Parallel()
+	outer := t.TempDir()
+	dir := filepath.Join(outer, "keys")
+	made, err := dkim.Generate("acme.example", "s1", dkim.Ed25519)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{filepath.Join(dir, "in.pem"), filepath.Join(outer, "out.pem")} {
+		if err := os.WriteFile(path, made.PEM, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("../out.pem", filepath.Join(dir, "link.pem")); err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range map[string]string{
+		"in.pem": "", "link.pem": "not below the folder", "../out.pem": "not below the folder",
+		filepath.Join(outer, "out.pem"): "not below the folder", ".": "not a regular file",
+	} {
+		_, problems := Set([]Setting{{Domain: "acme.example", Selector: "s1", Key: key, Folder: dir}})
+		if want == "" && problems.Err() != nil || !strings.Contains(problems.Error(), want) {
+			t.Errorf("key %q: %v, want %q", key, problems, want)
+		}
+	}
+}
+
 func TestEveryMistakeIsToldWithItsLine(t *testing.T) {
 	t.Parallel()
 	all, doc := read(t, "dkim:\n  - {domain: acme.example, selector: s1}\n  - {domain: 'a b', selector: s1, key: x.pem}\n  - {domain: b.example, selector: s1, key: none.pem}\n", t.TempDir())
