@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,6 +20,9 @@ import (
 
 // answersFor is how long calls on the socket may go on when the process ends.
 const answersFor = 2 * time.Second
+
+// closesFor is what the ledger may need to close: its last commits.
+const closesFor = 10 * time.Second
 
 func newServe(f *flags) *cobra.Command {
 	var monitors string
@@ -91,6 +95,8 @@ func (f *flags) serve(ctx context.Context, monitors string, paths []string) (err
 // serve sends until ctx ends, or the ledger fails. watched, if any, is where
 // monitors ask.
 func serve(ctx context.Context, cfg *config.Config, named []*campaign.Campaign, watched net.Listener, log *slog.Logger) (err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	var e *engine.Engine
 	if err := whileHeld(ctx, cfg.Data, func() (err error) {
 		e, err = engine.Open(cfg, log)
@@ -99,8 +105,9 @@ func serve(ctx context.Context, cfg *config.Config, named []*campaign.Campaign, 
 		return err
 	}
 	defer func() {
-		drain, cancel := context.WithTimeout(context.Background(), cfg.SMTP.Drain)
-		defer cancel()
+		serviceStops(log, cfg.SMTP.Drain+answersFor+closesFor)
+		drain, undrained := context.WithTimeout(context.Background(), cfg.SMTP.Drain)
+		defer undrained()
 		err = errors.Join(err, e.Drain(drain), e.Close())
 	}()
 	listener, err := control.Listen(cfg.Data)
@@ -120,6 +127,11 @@ func serve(ctx context.Context, cfg *config.Config, named []*campaign.Campaign, 
 		}
 	}()
 	log.Info("serving", "data", cfg.Data, "socket", control.SocketName)
+	serviceReady(log)
+	var watchdog sync.WaitGroup
+	// Progress takes the locks that everything else needs.
+	watchdog.Go(func() { keepWatched(ctx, log, func() { e.Progress(1) }) })
+	defer func() { cancel(); watchdog.Wait() }()
 	switch err := begin(ctx, e, named); {
 	case ctx.Err() != nil:
 		// It was stopped while it loaded: the same command loads again.
