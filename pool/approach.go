@@ -178,6 +178,7 @@ func (a *approach) talk(ctx context.Context, nc net.Conn, addr netip.AddrPort) (
 		pieces  [][]byte
 		tlsVer  string
 		replies uint64
+		trip    time.Duration
 	)
 	for {
 		pieces = session.Output(pieces[:0])
@@ -204,7 +205,7 @@ func (a *approach) talk(ctx context.Context, nc net.Conn, addr netip.AddrPort) (
 		if ready {
 			return &Connection{
 				lane: a.lane, to: a.to, source: a.source, gate: s.gates[a.source],
-				addr: addr, tls: tlsVer, session: session, link: link, opened: o.Now(),
+				addr: addr, tls: tlsVer, session: session, link: link, opened: o.Now(), roundTrip: trip,
 			}, nil
 		}
 		if handshake {
@@ -239,7 +240,8 @@ func (a *approach) talk(ctx context.Context, nc net.Conn, addr netip.AddrPort) (
 				session.Feed((*buf)[:n])
 				if session.Replies() != replies {
 					replies = session.Replies()
-					o.Observer.Waited(stepOf[cmd], o.Now().Sub(began))
+					trip = o.Now().Sub(began)
+					o.Observer.Waited(stepOf[cmd], trip)
 				}
 				continue
 			}

@@ -162,7 +162,7 @@ func (q *fakeQueue) allSettled(n int) {
 // fakeGate counts, and refuses beyond its caps.
 type fakeGate struct {
 	*board
-	max        int // connections; 0: no limit
+	max        int // connections; 0: no limit, below: none at all
 	perConn    int
 	open, most int
 	connects   int
@@ -178,7 +178,7 @@ func newGate(b *board) *fakeGate { return &fakeGate{board: b, grants: -1} }
 func (g *fakeGate) Connect(time.Time) (bool, time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.max > 0 && g.open >= g.max {
+	if g.max != 0 && g.open >= g.max {
 		return false, 0
 	}
 	g.open++
