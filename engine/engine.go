@@ -170,14 +170,16 @@ func (e *Engine) equip() (err error) {
 	return err
 }
 
-// roomAt wakes a site's lanes when its limits allow more than they did.
+// roomAt wakes a site's connections and lanes when its limits allow more than
+// they did.
 func (e *Engine) roomAt(name string) {
-	e.routing.Lock()
-	defer e.routing.Unlock()
-	if s := e.sites[name]; s != nil {
-		for l := range s.lanes {
-			l.wake()
-		}
+	s := e.siteNamed(name)
+	if s == nil {
+		return
+	}
+	s.pool.AskAgain()
+	for _, l := range e.lanesOf(s) {
+		l.wake()
 	}
 }
 

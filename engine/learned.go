@@ -44,6 +44,10 @@ func (e *Engine) saveLearned() {
 		e.learn(learnedLimits, l.Site()+"\x00"+l.Source(), l.AppendState(nil))
 	}
 	for host, t := range e.traits.takeChanged() {
+		if t == (pool.Traits{}) {
+			e.learn(learnedTraits, host, nil)
+			continue
+		}
 		text, err := json.Marshal(t)
 		if err == nil {
 			e.learn(learnedTraits, host, text)
@@ -102,6 +106,18 @@ func (t *traits) Remember(host string, known pool.Traits) {
 	}
 	t.known[host] = known
 	t.changed[host] = struct{}{}
+}
+
+// forget drops what is known of some hosts; it is saved as nothing.
+func (t *traits) forget(hosts []string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, host := range hosts {
+		if _, ok := t.known[host]; ok {
+			delete(t.known, host)
+			t.changed[host] = struct{}{}
+		}
+	}
 }
 
 func (t *traits) put(host string, known pool.Traits) {

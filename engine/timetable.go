@@ -43,6 +43,35 @@ func (t *timetable) add(d *destination, at time.Time) {
 	}
 }
 
+// standing is those that stand in it and are chosen, which is asked with the
+// timetable locked.
+func (t *timetable) standing(chosen func(*destination) bool) (all []*destination) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, d := range t.heap {
+		if chosen(d) {
+			all = append(all, d)
+		}
+	}
+	return all
+}
+
+// hasten has those of the destinations that stand in it still fired at now.
+func (t *timetable) hasten(now time.Time, all []*destination) {
+	t.mu.Lock()
+	for _, d := range all {
+		if d.slot >= 0 && d.due.After(now) {
+			d.due = now
+			heap.Fix(&t.heap, d.slot)
+		}
+	}
+	t.mu.Unlock()
+	select {
+	case t.nudge <- struct{}{}:
+	default:
+	}
+}
+
 // run fires destinations until close.
 func (t *timetable) run(fire func(*destination)) {
 	timer := time.NewTimer(time.Hour)

@@ -53,6 +53,35 @@ func (s *Site) Close() {
 	}
 }
 
+// AskAgain has every connection that waits for its gate ask it once more, and
+// lanes that held back for it connect: the gate may grant more than it said.
+func (s *Site) AskAgain() {
+	s.mu.Lock()
+	for l := range s.lanes {
+		for i := range l.heldTo {
+			l.heldTo[i].Store(0)
+		}
+	}
+	s.mu.Unlock()
+	s.wakeAll()
+}
+
+// EndRests forgets that hosts failed: each lane with something to send connects
+// at once, as if nothing had been tried.
+func (s *Site) EndRests() {
+	s.mu.Lock()
+	lanes := make([]*Lane, 0, len(s.lanes))
+	for l := range s.lanes {
+		l.endRest()
+		l.told = false
+		lanes = append(lanes, l)
+	}
+	s.mu.Unlock()
+	for _, l := range lanes {
+		l.size(false)
+	}
+}
+
 // forgetIfDone lets go of a closed site without lanes. REQUIRES: s.mu is held.
 func (s *Site) forgetIfDone() {
 	if !s.closed || len(s.lanes) > 0 {
