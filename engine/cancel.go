@@ -140,6 +140,16 @@ func (e *Engine) conclude(ctx context.Context, c *ledger.Campaign) error {
 // months stays small. The last ones stay until another begins, for the display.
 func (e *Engine) dropDone() {
 	e.routing.Lock()
+	for _, r := range e.runs {
+		if r.Done() {
+			for _, s := range e.sites {
+				s.shares.Leave(r)
+			}
+			e.refusals.site.shares.Leave(r)
+			e.work.leave(r)
+			e.lookups.leave(r)
+		}
+	}
 	e.runs = slices.DeleteFunc(e.runs, (*Run).Done)
 	e.routing.Unlock()
 	for _, l := range e.allLanes() {

@@ -96,21 +96,25 @@ type worker struct {
 
 func (w *worker) run() {
 	for {
-		l, ok := w.engine.work.take()
+		l, turn, ok := w.engine.work.take()
 		if !ok {
 			return
 		}
 		l.queued.Store(false)
-		w.fill(l)
+		began := w.engine.now()
+		if r := w.fill(l); r != nil {
+			w.engine.work.spent(turn, r, w.engine.now().Sub(began))
+		}
 	}
 }
 
 // fill takes one batch for l, and puts l back in line at once when there is
-// room for more, so that another worker may go on with it.
-func (w *worker) fill(l *lane) {
+// room for more, so that another worker may go on with it. It returns whose
+// batch it was; nil: there was none to take.
+func (w *worker) fill(l *lane) *Run {
 	f, d, n, ok := l.reserve()
 	if !ok {
-		return
+		return nil
 	}
 	t := newTask(l, f, d)
 	more, err := w.read(&t.batch, d, n)
@@ -127,11 +131,12 @@ func (w *worker) fill(l *lane) {
 	l.offer()
 	if t.batch.Empty() {
 		t.free()
-		return
+		return f.run
 	}
 	w.engine.lease(t)
 	w.compose(t)
 	t.done()
+	return f.run
 }
 
 // lease has the task's recipients written down as about to be sent. Without

@@ -5,7 +5,8 @@
 //
 // A [Run] walks over its campaign's domains and has them looked up, side by
 // side and bounded. A domain that was found joins the lane of its route
-// (lane.go). When the lane has room, a worker reads a batch of recipients,
+// (lane.go). When the lane has room and it is the run's turn there (reserve.go),
+// a worker reads a batch of recipients,
 // leases them on disk and composes their messages meanwhile (dispatch.go). When
 // both are done they are ready, and a connection with room in its window pulls
 // them on its event loop. The reply is judged, teaches the throttle, and becomes
@@ -30,7 +31,8 @@
 //
 // # Locks
 //
-// Order: Engine.steering, Run.mu, Engine.routing, lane.mu, timetable.mu. Nothing outside this
+// Order: Engine.steering, Run.mu, Engine.routing, lane.mu, timetable.mu. The locks of package share
+// and of turns.go are taken last. Nothing outside this
 // package is called with one of them held, but for the ledger's and the pool's
 // methods that say they only touch memory.
 package engine

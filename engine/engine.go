@@ -18,6 +18,7 @@ import (
 	"github.com/penstock-mail/penstock/engine/config"
 	"github.com/penstock-mail/penstock/engine/ledger"
 	"github.com/penstock-mail/penstock/engine/pause"
+	"github.com/penstock-mail/penstock/engine/share"
 	"github.com/penstock-mail/penstock/mx"
 	"github.com/penstock-mail/penstock/pool"
 	"github.com/penstock-mail/penstock/throttle"
@@ -36,8 +37,8 @@ type Engine struct {
 	pauses   *pause.Book
 	now      func() time.Time
 
-	work      *queue[*lane]
-	lookups   *queue[*destination]
+	work      *turns[*lane]
+	lookups   *turns[*destination]
 	timetable *timetable
 	starving  starved
 	refusals  *lane // where domains flow that accept no mail
@@ -93,8 +94,8 @@ func openTuned(c *config.Config, log *slog.Logger, t tuning) (*Engine, error) {
 		log:       log,
 		never:     never,
 		now:       time.Now,
-		work:      newQueue[*lane](),
-		lookups:   newQueue[*destination](),
+		work:      newTurns[*lane](),
+		lookups:   newTurns[*destination](),
 		timetable: newTimetable(),
 		ctx:       ctx,
 		stop:      stop,
@@ -104,7 +105,7 @@ func openTuned(c *config.Config, log *slog.Logger, t tuning) (*Engine, error) {
 		tuning:    t,
 		meters:    newMeters(),
 	}
-	e.refusals = &lane{engine: e, site: &site{name: "(refused)"}}
+	e.refusals = &lane{engine: e, site: &site{name: "(refused)", shares: share.New[*Run](batchSize)}}
 	if err := e.open(); err != nil {
 		stop()
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/penstock-mail/penstock/engine/share"
 	"github.com/penstock-mail/penstock/pool"
 )
 
@@ -33,9 +34,11 @@ type lane struct {
 	mu sync.Mutex
 	// All below is guarded by mu.
 
-	byRun      map[*Run]*flow
-	flows      []*flow // those with work take turns
-	turn       int
+	byRun map[*Run]*flow
+	flows []*flow // those with work take turns
+	// among and theirs are turnOf's: those who may have the turn.
+	among      []*flow
+	theirs     []*share.Member
 	preparing  fifo[*task] // in the order read, so that file order is kept
 	ready      fifo[*envelope]
 	readyBytes int
@@ -65,6 +68,8 @@ const (
 type flow struct {
 	run  *Run
 	lane *lane
+	// turns is the run's part of the site.
+	turns *share.Member
 
 	// Guarded by lane.mu.
 
@@ -74,13 +79,19 @@ type flow struct {
 	held         bool               // paused or cancelled: nothing of it begins
 	listed       bool               // stands in lane.flows
 	reserved     int                // places taken under max_in_doubt
-	credit       int                // what this turn still allows
 }
 
-// offer puts the lane before the workers, once.
+// offer puts the lane before the workers, once, if there is something for them
+// to do.
 func (l *lane) offer() {
-	if l.queued.CompareAndSwap(false, true) {
-		l.engine.work.put(l)
+	if l.queued.Load() {
+		return // whoever takes it sees what led to this call
+	}
+	l.mu.Lock()
+	run := l.wants()
+	l.mu.Unlock()
+	if run != nil {
+		l.engine.work.put(run, l)
 	}
 }
 
@@ -93,7 +104,7 @@ func (l *lane) flowOf(r *Run) *flow {
 	}
 	f := l.byRun[r]
 	if f == nil {
-		f = &flow{run: r, lane: l, held: r.held(l.site)}
+		f = &flow{run: r, lane: l, held: r.held(l.site), turns: l.site.shares.Member(r, r.settings.Priority, r.settings.Weight)}
 		if l.byRun == nil {
 			l.byRun = make(map[*Run]*flow)
 		}
@@ -188,9 +199,6 @@ func (l *lane) unlist(f *flow) {
 	f.listed = false
 	i := slices.Index(l.flows, f)
 	l.flows = slices.Delete(l.flows, i, i+1)
-	if l.turn > i {
-		l.turn--
-	}
 }
 
 // rest notes that no host can be reached before until.
@@ -204,69 +212,6 @@ func (l *lane) restingUntil() (time.Time, string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.restUntil, l.restWhy
-}
-
-// limit is how many recipients of all flows may be in doubt at once: what the
-// most generous of them allows. One budget for all makes it the turns that
-// decide who gets how much. REQUIRES: mu held.
-func (l *lane) limit() (most int) {
-	for _, f := range l.flows {
-		most = max(most, f.limit())
-	}
-	return most
-}
-
-// limit is how many recipients of f may be in doubt at once. Without an open
-// connection it is none: what waits for one, perhaps for hours, is neither
-// leased nor held in memory.
-func (f *flow) limit() int {
-	if f.lane.pool == nil {
-		return 4 * batchSize // nothing of it goes out, so nothing is in doubt
-	}
-	return int(f.lane.connections.Load()) * f.run.inDoubt()
-}
-
-// reserve chooses whose turn it is, takes places for up to batchSize of its
-// recipients, and takes the destination that they will be read from; release
-// must follow. ok is false when nothing may be read now.
-func (l *lane) reserve() (f *flow, d *destination, n int, ok bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.readyBytes > maxReadyBytes || l.engine.held() {
-		return nil, nil, 0, false
-	}
-	room := l.limit() - l.reserved
-	for range l.flows {
-		if l.turn >= len(l.flows) {
-			l.turn = 0
-		}
-		f = l.flows[l.turn]
-		if f.credit <= 0 {
-			f.credit = batchSize * f.run.weight()
-		}
-		if room <= 0 {
-			break
-		}
-		n = min(f.limit()-f.reserved, room, batchSize, f.credit)
-		if f.held || f.destinations.len() == 0 || n <= 0 {
-			l.turn++
-			continue
-		}
-		if n = f.run.pace(l, n); n <= 0 {
-			l.turn++
-			continue
-		}
-		if f.credit -= n; f.credit <= 0 {
-			l.turn++
-		}
-		d, _ = f.destinations.pop()
-		f.reading++
-		f.reserved += n
-		l.reserved += n
-		f.run.activity.Add(int64(n))
-		return f, d, n, true
-	}
-	return nil, nil, 0, false
 }
 
 // release follows reserve and a read: t's recipients (fewer than reserved,

@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/penstock-mail/penstock/engine/ledger"
+	"github.com/penstock-mail/penstock/engine/share"
 	"github.com/penstock-mail/penstock/pool"
 	"github.com/penstock-mail/penstock/pool/smtp"
 )
@@ -47,9 +48,10 @@ func newWorkbench(t *testing.T) *workbench {
 	b := &workbench{ledger: led}
 	b.site = p.Site("a", func(pool.Source) pool.Gate { return closedGate{} }, pool.SiteOptions{})
 	b.engine = &Engine{
-		log: log, ledger: led, now: time.Now, work: newQueue[*lane](), lookups: newQueue[*destination](),
+		log: log, ledger: led, now: time.Now, work: newTurns[*lane](), lookups: newTurns[*destination](),
 		timetable: newTimetable(), sites: map[string]*site{}, lanes: map[string]*lane{},
 	}
+	b.engine.refusals = &lane{engine: b.engine, site: &site{name: "(refused)", shares: share.New[*Run](batchSize)}}
 	t.Cleanup(func() {
 		if err := p.Close(); err != nil {
 			t.Error(err)
@@ -63,14 +65,14 @@ func newWorkbench(t *testing.T) *workbench {
 
 // lane is one without a connection.
 func (b *workbench) lane() *lane {
-	l := &lane{engine: b.engine, site: &site{name: "a", pool: b.site}}
+	l := &lane{engine: b.engine, site: &site{name: "a", pool: b.site, shares: share.New[*Run](batchSize)}}
 	l.pool = b.site.Lane([]pool.Host{{Name: "a", Addrs: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:1")}}}, l, pool.LaneOptions{})
 	l.pool.Data = l
 	return l
 }
 
 // run is a campaign with so many recipients at each of its domains.
-func (b *workbench) run(t interface{ Fatal(args ...any) }, inDoubt, priority int, sizes ...int) (*Run, []*destination) {
+func (b *workbench) run(t interface{ Fatal(args ...any) }, inDoubt, weight int, sizes ...int) (*Run, []*destination) {
 	b.loads++
 	ctx := context.Background()
 	loader, err := b.ledger.Create(ctx, ledger.Meta{Name: fmt.Sprint("c", b.loads)})
@@ -94,7 +96,7 @@ func (b *workbench) run(t interface{ Fatal(args ...any) }, inDoubt, priority int
 		t.Fatal(err)
 	}
 	r := &Run{engine: b.engine, campaign: c, idle: make(chan struct{}, 1), breakers: map[string]*breaker{}}
-	r.settings.MaxInDoubt, r.settings.Priority = inDoubt, priority
+	r.settings.MaxInDoubt, r.settings.Priority, r.settings.Weight = inDoubt, 10, weight
 	var ds []*destination
 	for i := range sizes {
 		d, err := c.Domain(fmt.Sprintf("d%d.test", i))
@@ -121,7 +123,7 @@ func TestLaneKeepsOrderAndCount(t *testing.T) {
 		total := 0
 		for range rapid.IntRange(1, 2).Draw(t, "runs") {
 			sizes := rapid.SliceOfN(rapid.IntRange(1, 100), 1, 3).Draw(t, "sizes")
-			r, ds := b.run(t, rapid.IntRange(1, 40).Draw(t, "max_in_doubt"), rapid.IntRange(1, 3).Draw(t, "priority"), sizes...)
+			r, ds := b.run(t, rapid.IntRange(1, 40).Draw(t, "max_in_doubt"), rapid.IntRange(1, 300).Draw(t, "weight"), sizes...)
 			f := l.flowOf(r)
 			for i, d := range ds {
 				d.setFlow(f)

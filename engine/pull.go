@@ -28,13 +28,16 @@ func (l *lane) Pull(dst []*smtp.Message, caps *smtp.Capabilities, n int) []*smtp
 		dst = append(dst, &e.Message)
 		n--
 	}
-	more := l.ready.len() < batchSize && len(l.flows) > 0
+	var next *Run
+	if l.ready.len() < batchSize {
+		next = l.wants()
+	}
 	l.mu.Unlock()
 	for _, e := range misfits {
 		l.engine.handBack(e)
 	}
-	if more {
-		l.offer()
+	if next != nil {
+		l.engine.work.put(next, l)
 	}
 	return dst
 }

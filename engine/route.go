@@ -17,7 +17,7 @@ func (e *Engine) route(d *destination) {
 		return
 	}
 	d.run.activity.Add(1)
-	e.lookups.put(d)
+	e.lookups.put(d.run, d)
 }
 
 // aheadEnough waits while look-ups run far enough ahead: while a thousand dials
@@ -44,10 +44,11 @@ func (e *Engine) aheadEnough(ctx context.Context) {
 // look-ups may run side by side.
 func (e *Engine) lookup(ctx context.Context) {
 	for {
-		d, ok := e.lookups.take()
+		d, turn, ok := e.lookups.take()
 		if !ok {
 			return
 		}
+		began := e.now()
 		for !e.attach(d, e.resolve(ctx, d.domain.Name())) {
 			// Its lane was retired meanwhile: the next answer opens another.
 		}
@@ -55,6 +56,7 @@ func (e *Engine) lookup(ctx context.Context) {
 		if d.missed.Swap(false) {
 			e.fire(d) // somebody wanted it routed again meanwhile
 		}
+		e.lookups.spent(turn, d.run, e.now().Sub(began))
 		d.run.left(1)
 	}
 }

@@ -70,9 +70,6 @@ func (r *Run) begun() time.Time { return time.Unix(0, r.since.Load()) }
 // accepts as uncertain after a crash.
 func (r *Run) inDoubt() int { return r.settings.MaxInDoubt }
 
-// weight is the campaign's share where several want the same lane.
-func (r *Run) weight() int { return r.settings.Priority }
-
 // left takes n from activity.
 func (r *Run) left(n int64) {
 	if n != 0 && r.activity.Add(-n) == 0 {

@@ -175,8 +175,11 @@ func (e *Engine) durable(group []ledger.Settlement) {
 		f.lane.mu.Lock()
 		f.reserved -= places
 		f.lane.reserved -= places
+		next := f.lane.wants()
 		f.lane.mu.Unlock()
-		f.lane.offer()
+		if next != nil {
+			e.work.put(next, f.lane)
+		}
 		e.retire(f.lane)
 		f.run.check()
 		f.run.left(int64(n))

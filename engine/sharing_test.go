@@ -32,45 +32,6 @@ func TestFileOrderWithinADomain(t *testing.T) {
 	}
 }
 
-// TestCampaignsShareByPriority: at one lane each gets turns as its priority says.
-func TestCampaignsShareByPriority(t *testing.T) {
-	w := newWorld(t, "limits: {default: {connections: 1}}\n")
-	w.serve("rules: [{at: connect, delay: 100ms}]", "a.test")
-	w.open()
-	const each = 2000
-	var large, small []string
-	for i := range each {
-		large = append(large, fmt.Sprintf("large%d@a.test", i))
-		small = append(small, fmt.Sprintf("small%d@a.test", i))
-	}
-	a := w.campaign("large", "priority: 3\nmax_in_doubt: 128\n", large...)
-	b := w.campaign("small", "priority: 1\nmax_in_doubt: 128\n", small...)
-	loadedA, loadedB := w.load(a), w.load(b)
-	ra, err := w.engine.Start(t.Context(), loadedA)
-	if err != nil {
-		t.Fatal(err)
-	}
-	rb, err := w.engine.Start(t.Context(), loadedB)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.finish(ra, rb)
-	// While both have something, three of one go for one of the other.
-	seq := w.mail.sequence()
-	count := map[string]int{}
-	for _, to := range seq {
-		count[to[:5]]++
-		if count["large"] == each {
-			break
-		}
-	}
-	if n := count["small"]; n < each/6 || n > each/2 {
-		t.Errorf("%d of %d with priority 1 went while all of priority 3 did; want about a third", n, each)
-	}
-	w.has(ra, fmt.Sprint(each, " delivered"))
-	w.has(rb, fmt.Sprint(each, " delivered"))
-}
-
 // TestDoubtIsBounded: at any moment no more recipients are leased and without an
 // answer than connections times max_in_doubt.
 func TestDoubtIsBounded(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/penstock-mail/penstock/engine/bounce"
 	"github.com/penstock-mail/penstock/engine/ledger"
+	"github.com/penstock-mail/penstock/engine/share"
 	"github.com/penstock-mail/penstock/pool"
 	"github.com/penstock-mail/penstock/pool/smtp"
 	"github.com/penstock-mail/penstock/throttle"
@@ -19,6 +20,8 @@ type site struct {
 	pool     *pool.Site
 	limiters map[string]*throttle.Limiter // by source; never changed
 	lanes    map[*lane]struct{}           // guarded by Engine.routing
+	// shares is how campaigns share the site, in recipients.
+	shares *share.Share[*Run]
 
 	sent, deferred, bounced, uncertain atomic.Uint64
 	connections                        atomic.Int32
@@ -100,7 +103,7 @@ func (e *Engine) siteFor(name string) *site {
 	if s != nil {
 		return s
 	}
-	s = &site{name: name, limiters: make(map[string]*throttle.Limiter), lanes: make(map[*lane]struct{})}
+	s = &site{name: name, limiters: make(map[string]*throttle.Limiter), lanes: make(map[*lane]struct{}), shares: share.New[*Run](batchSize)}
 	top := e.config.Limits.Default.Gear
 	if l, ok := e.config.Limits.Sites[name]; ok {
 		top = l.Gear

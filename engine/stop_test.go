@@ -237,10 +237,10 @@ func TestChangedCampaignIsRefused(t *testing.T) {
 		}
 	}
 	// What may change is taken over.
-	c = w.campaign("c", "priority: 3\nmax_in_doubt: 2\n", people(3, "a.test")...)
+	c = w.campaign("c", "priority: 3\nweight: 7\nmax_in_doubt: 2\n", people(3, "a.test")...)
 	r := w.start(c)
-	if r.weight() != 3 || r.inDoubt() != 2 {
-		t.Errorf("priority %d, max_in_doubt %d; want 3 and 2", r.weight(), r.inDoubt())
+	if s := r.settings; s.Priority != 3 || s.Weight != 7 || r.inDoubt() != 2 {
+		t.Errorf("priority %d, weight %d, max_in_doubt %d; want 3, 7 and 2", s.Priority, s.Weight, r.inDoubt())
 	}
 	w.finish(r)
 	w.once(people(3, "a.test")...)

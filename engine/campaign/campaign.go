@@ -87,9 +87,12 @@ type Settings struct {
 	// ExpireWhilePaused: that time runs on through pauses, and what is paused
 	// expires, too. Otherwise paused time does not count.
 	ExpireWhilePaused bool `json:"expire_while_paused,omitempty"`
-	// Priority is the campaign's weight where several want the same site: 1 to
-	// 100, 10 when not given; never 0.
+	// Priority is which campaigns overtake which where several want the same:
+	// 1 to 100, 10 when not given; never 0. Lower ones keep a small share.
 	Priority int `json:"priority"`
+	// Weight is the campaign's share among those of its priority: 1 to 1,000, 100
+	// when not given; never 0.
+	Weight int `json:"weight"`
 	// MaxRate bounds messages begun, over all sites; the zero Rate is no limit.
 	MaxRate document.Rate `json:"max_rate,omitzero"`
 	// MaxInDoubt as in the configuration: 1 to 128, 0 not given.
@@ -109,8 +112,11 @@ type Retry struct {
 	Max    time.Duration `json:"max,omitempty"`
 }
 
-// DefaultPriority is a campaign's weight when none is given.
-const DefaultPriority = 10
+// What a campaign has when it says nothing.
+const (
+	DefaultPriority = 10
+	DefaultWeight   = 100
+)
 
 // Encode is the settings as they are kept in the ledger.
 func (s Settings) Encode() []byte {
@@ -124,7 +130,7 @@ func (s Settings) Encode() []byte {
 
 // DecodeSettings reads what Encode wrote.
 func DecodeSettings(encoded []byte) (Settings, error) {
-	s := Settings{Priority: DefaultPriority}
+	s := Settings{Priority: DefaultPriority, Weight: DefaultWeight}
 	if err := json.Unmarshal(encoded, &s); err != nil {
 		return s, fmt.Errorf("decode the campaign's settings: %w", err)
 	}

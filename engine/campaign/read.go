@@ -36,7 +36,7 @@ func Parse(name string, source []byte, files Files) (*Campaign, problem.List) {
 func read(doc *document.Document, files Files) (*Campaign, problem.List) {
 	r := reading{
 		doc: doc, files: files,
-		campaign: &Campaign{Path: doc.File, AddressField: "email", Settings: Settings{Priority: DefaultPriority}},
+		campaign: &Campaign{Path: doc.File, AddressField: "email", Settings: Settings{Priority: DefaultPriority, Weight: DefaultWeight}},
 	}
 	if m, ok := r.doc.Root().Mapping(); ok && r.doc.Problems.Err() == nil {
 		r.read(m)

@@ -51,7 +51,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 		t.Errorf("headers: %+v, on_missing %v", content.Headers, content.OnMissing)
 	}
 	want := `{"suppress":["testdata/campaigns/never.txt"],"on_uncertain":1,"start_at":"2026-03-01T09:00:00+01:00",` +
-		`"expire_after":172800000000000,"expire_while_paused":true,"priority":20,"max_rate":{"count":5000,"per":3600000000000},"max_in_doubt":4,` +
+		`"expire_after":172800000000000,"expire_while_paused":true,"priority":20,"weight":250,"max_rate":{"count":5000,"per":3600000000000},"max_in_doubt":4,` +
 		`"retry":{"first":60000000000,"factor":1.5,"max":3600000000000}}`
 	encoded := c.Settings.Encode()
 	if string(encoded) != want {
@@ -69,7 +69,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 
 func TestSettingsOfAnOlderFormKeepTheirDefaults(t *testing.T) {
 	t.Parallel()
-	if s, err := DecodeSettings([]byte(`{}`)); err != nil || s.Priority != DefaultPriority {
+	if s, err := DecodeSettings([]byte(`{}`)); err != nil || s.Priority != DefaultPriority || s.Weight != DefaultWeight {
 		t.Errorf("got %+v, %v", s, err)
 	}
 	if _, err := DecodeSettings([]byte(`{`)); err == nil {

@@ -106,6 +106,9 @@ func (r *reading) readSettings(m *document.Mapping) {
 	if n := m.Take("priority"); n != nil {
 		n.Int(&s.Priority, 1, 100)
 	}
+	if n := m.Take("weight"); n != nil {
+		n.Int(&s.Weight, 1, 1000)
+	}
 	if n := m.Take("max_rate"); n != nil && n.Rate(&s.MaxRate) {
 		s.MaxRate = finite(s.MaxRate)
 	}

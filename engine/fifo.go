@@ -1,9 +1,6 @@
 package engine
 
-import (
-	"iter"
-	"sync"
-)
+import "iter"
 
 // fifo is a queue in a ring that grows as needed and keeps its memory.
 // Not safe for concurrent use.
@@ -55,55 +52,4 @@ func (f *fifo[T]) grow() {
 		ring[i] = f.ring[(f.head+i)&(len(f.ring)-1)]
 	}
 	f.ring, f.head = ring, 0
-}
-
-// queue hands work to goroutines that wait for it. It is unbounded, because
-// its users put each of their elements in at most once. Any goroutine.
-type queue[T any] struct {
-	mu     sync.Mutex
-	filled sync.Cond
-	items  fifo[T] // guarded by mu
-	closed bool    // guarded by mu
-}
-
-func newQueue[T any]() *queue[T] {
-	q := &queue[T]{}
-	q.filled.L = &q.mu
-	return q
-}
-
-func (q *queue[T]) put(v T) {
-	q.mu.Lock()
-	if !q.closed {
-		q.items.push(v)
-		q.filled.Signal()
-	}
-	q.mu.Unlock()
-}
-
-// take waits for an element; ok is false once the queue is closed.
-func (q *queue[T]) take() (v T, ok bool) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for q.items.len() == 0 && !q.closed {
-		q.filled.Wait()
-	}
-	if q.closed {
-		return v, false
-	}
-	return q.items.pop()
-}
-
-func (q *queue[T]) len() int {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.items.len()
-}
-
-// close ends all takes at once; what still waits is dropped.
-func (q *queue[T]) close() {
-	q.mu.Lock()
-	q.closed = true
-	q.filled.Broadcast()
-	q.mu.Unlock()
 }
