@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/penstock-mail/penstock/engine/campaign"
 	"github.com/penstock-mail/penstock/engine/ledger"
@@ -35,8 +36,9 @@ func (e *Engine) Cancel(ctx context.Context, c *ledger.Campaign) error {
 	case !t.Finished.IsZero():
 		return fmt.Errorf("cancel campaign %s: %w", c.Name(), ErrFinished)
 	}
+	draining := e.ctx.Err() != nil
 	r := e.Run(c.Name())
-	if e.ctx.Err() != nil {
+	if draining {
 		r = nil // Drain has ended it, or is about to
 	}
 	if r != nil {
@@ -47,8 +49,11 @@ func (e *Engine) Cancel(ctx context.Context, c *ledger.Campaign) error {
 		return fmt.Errorf("cancel campaign %s: %w", c.Name(), err)
 	}
 	e.log.Info("campaign cancelled", "campaign", c.Name())
-	if r != nil {
+	switch {
+	case r != nil:
 		r.check()
+	case !draining:
+		return conclude(ctx, c, e.now()) // nobody sends it: it ends here
 	}
 	return nil
 }
@@ -73,8 +78,8 @@ func (e *Engine) halt(r *Run) {
 }
 
 // Continue starts every campaign that is not finished, but for those that wait
-// to be asked for, and ends what a crash left of cancelled ones. A campaign that cannot be started is
-// logged, and others go on.
+// to be asked for, and ends what a crash left of cancelled ones. A campaign that
+// cannot be started is logged, and others go on.
 func (e *Engine) Continue(ctx context.Context) error {
 	all, err := e.ledger.Campaigns()
 	if err != nil {
@@ -85,7 +90,7 @@ func (e *Engine) Continue(ctx context.Context) error {
 		switch {
 		case !t.Finished.IsZero():
 		case !t.Cancelled.IsZero():
-			err = e.conclude(ctx, c)
+			err = conclude(ctx, c, e.now())
 		default:
 			var begin bool
 			if begin, err = begins(c); begin {
@@ -129,11 +134,11 @@ func asked(ctx context.Context, c *ledger.Campaign) error {
 
 // conclude settles whom a crash left on the wire of a campaign that was
 // cancelled: they may have been sent, and are not tried again.
-func (e *Engine) conclude(ctx context.Context, c *ledger.Campaign) error {
-	if _, err := c.Resume(ctx, e.now(), ledger.Hold); err != nil {
+func conclude(ctx context.Context, c *ledger.Campaign, now time.Time) error {
+	if _, err := c.Resume(ctx, now, ledger.Hold); err != nil {
 		return err
 	}
-	return c.MarkFinished(ctx, e.now())
+	return c.MarkFinished(ctx, now)
 }
 
 // dropDone forgets runs that are finished, so that a process that sends for

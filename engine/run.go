@@ -46,7 +46,12 @@ type Run struct {
 	// streaks: some breaker holds settlements back.
 	streaks atomic.Bool
 
-	mu       sync.Mutex
+	mu sync.Mutex
+	// startAt is when it begins; underway: it does, and cannot be put off
+	// any more.
+	// Guarded by mu.
+	startAt  time.Time
+	underway bool
 	breakers map[string]*breaker // by site; guarded by mu
 	// expires is when the time of what was never paused is over, zero until
 	// sending begins. Guarded by mu, as is onExpiry.
@@ -103,26 +108,10 @@ func (e *Engine) scheduleAt(d *destination, at time.Time) {
 	e.fire(d)
 }
 
-// begin waits for the campaign's time, and for its release if it is paused as a
-// whole, then walks over its domains and routes
+// begin waits for the campaign's time, then walks over its domains and routes
 // those with work, look-ups running ahead in bounded parallel.
 func (r *Run) begin(ctx context.Context) {
-	for {
-		wait := time.Until(r.settings.StartAt)
-		if wait <= 0 || r.cancelled.Load() {
-			break
-		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-r.goOn:
-			timer.Stop()
-		case <-ctx.Done():
-			timer.Stop()
-			return
-		}
-	}
-	if !r.awaitRelease(ctx) {
+	if !r.await(ctx) {
 		return
 	}
 	if err := r.campaign.MarkStarted(ctx, r.engine.now()); err != nil {

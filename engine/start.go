@@ -30,12 +30,25 @@ var (
 func (e *Engine) Start(ctx context.Context, c *ledger.Campaign) (*Run, error) {
 	e.steering.Lock()
 	defer e.steering.Unlock()
+	if err := e.startable(c); err != nil {
+		return nil, err
+	}
+	return e.start(ctx, c)
+}
+
+// startable says why a campaign cannot be started. REQUIRES: steering.
+func (e *Engine) startable(c *ledger.Campaign) error {
 	switch {
 	case e.ctx.Err() != nil:
-		return nil, fmt.Errorf("start campaign %s: %w", c.Name(), ErrDraining)
+		return fmt.Errorf("start campaign %s: %w", c.Name(), ErrDraining)
 	case !c.Totals().Cancelled.IsZero():
-		return nil, fmt.Errorf("start campaign %s: %w", c.Name(), ErrCancelled)
+		return fmt.Errorf("start campaign %s: %w", c.Name(), ErrCancelled)
 	}
+	return nil
+}
+
+// start is Start for a campaign that is startable. REQUIRES: steering.
+func (e *Engine) start(ctx context.Context, c *ledger.Campaign) (*Run, error) {
 	if r := e.Run(c.Name()); r != nil && !r.Done() {
 		return r, nil
 	}
@@ -125,6 +138,7 @@ func (e *Engine) newRun(c *ledger.Campaign) (*Run, error) {
 		r.signatures = newSignatures(set, template)
 	}
 	r.loaded = c.Totals().Created
+	r.startAt = settings.StartAt
 	return r, nil
 }
 

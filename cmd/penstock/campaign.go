@@ -18,11 +18,11 @@ import (
 func newCampaign(f *flags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "campaign",
-		Short: "List, start, pause, resume and cancel campaigns",
+		Short: "List, start, pause, resume, cancel and delete campaigns",
 		Args:  commands,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	c.AddCommand(newCampaignList(f), newCampaignShow(f), newCampaignStart(f), newCampaignPause(f), newCampaignResume(f), newCampaignCancel(f))
+	c.AddCommand(newCampaignList(f), newCampaignShow(f), newCampaignStart(f), newCampaignPause(f), newCampaignResume(f), newCampaignCancel(f), newCampaignDelete(f))
 	return c
 }
 
@@ -95,10 +95,16 @@ func newCampaignShow(f *flags) *cobra.Command {
 }
 
 func newCampaignStart(f *flags) *cobra.Command {
-	return f.onCampaign("start ID", "Start a loaded campaign in the process that serves, if it does not run there", func(ctx context.Context, c *control.Client, id string) (*pb.Campaign, error) {
-		res, err := c.StartCampaign(ctx, &pb.StartCampaignRequest{CampaignId: id})
+	var at instant
+	c := f.onCampaign("start ID", "Start a loaded campaign in the process that serves, now or at a time", func(ctx context.Context, c *control.Client, id string) (*pb.Campaign, error) {
+		res, err := c.StartCampaign(ctx, &pb.StartCampaignRequest{CampaignId: id, At: at.stamp()})
 		return res.GetCampaign(), err
 	})
+	c.Example = `  penstock campaign start spring-2026
+  penstock campaign start spring-2026 --at 2026-04-01T09:00:00+02:00
+  penstock campaign start spring-2026 --at now`
+	c.Flags().Var(&at, "at", "when the first message may go out, in place of start_at: a `time` such as 2026-04-01T09:00:00+02:00, 2026-04-01 09:00 (this machine's zone), +2h, or now")
+	return c
 }
 
 func newCampaignPause(f *flags) *cobra.Command {
@@ -178,6 +184,9 @@ func printCampaign(w io.Writer, c *pb.Campaign) error {
 	}
 	if err := t.flush(); err != nil {
 		return err
+	}
+	if c.StartAt != nil {
+		fmt.Fprintf(w, "it begins at %s\n", moment(c.StartAt.AsTime()))
 	}
 	for _, site := range c.RestingSites {
 		fmt.Fprintf(w, "site %s refuses it and is left alone for a while\n", site)

@@ -146,7 +146,7 @@ func status(err error) error {
 		return connect.NewError(connect.CodeCanceled, err)
 	case errors.Is(err, pause.ErrInvalid), errors.Is(err, engine.ErrInvalidLimits):
 		return connect.NewError(connect.CodeInvalidArgument, err)
-	case errors.Is(err, pause.ErrNotHeld), errors.Is(err, engine.ErrCancelled), errors.Is(err, engine.ErrFinished), errors.As(err, &mistakes):
+	case errors.Is(err, pause.ErrNotHeld), errors.Is(err, engine.ErrCancelled), errors.Is(err, engine.ErrFinished), errors.Is(err, engine.ErrBegun), errors.Is(err, ledger.ErrNotEnded), errors.As(err, &mistakes):
 		return connect.NewError(connect.CodeFailedPrecondition, err)
 	case errors.Is(err, ledger.ErrClosed), errors.Is(err, engine.ErrDraining):
 		return connect.NewError(connect.CodeUnavailable, err)

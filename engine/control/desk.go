@@ -103,6 +103,13 @@ func (d *desk) cancel(ctx context.Context, c *ledger.Campaign) error {
 	return status(c.MarkFinished(ctx, now))
 }
 
+func (d *desk) delete(ctx context.Context, c *ledger.Campaign) error {
+	if d.engine != nil {
+		return status(d.engine.Delete(ctx, c))
+	}
+	return status(engine.DeleteEnded(ctx, c, time.Now()))
+}
+
 func pauses(holds []pause.Hold) []*pb.Pause {
 	list := make([]*pb.Pause, len(holds))
 	for i, h := range holds {

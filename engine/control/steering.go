@@ -48,7 +48,14 @@ func (c *campaigns) StartCampaign(ctx context.Context, req *pb.StartCampaignRequ
 		if c.desk.engine == nil {
 			return nil, errNotSending
 		}
-		if _, err := c.desk.engine.Start(ctx, campaign); err != nil {
+		if req.At == nil {
+			_, err = c.desk.engine.Start(ctx, campaign)
+		} else if err = req.At.CheckValid(); err != nil {
+			return nil, connect.NewError(connect.CodeInvalidArgument, fmt.Errorf("at: %w", err))
+		} else {
+			_, err = c.desk.engine.StartAt(ctx, campaign, req.At.AsTime())
+		}
+		if err != nil {
 			return nil, status(err)
 		}
 	}
@@ -157,6 +164,21 @@ func (c *campaigns) CancelCampaign(ctx context.Context, req *pb.CancelCampaignRe
 	return &pb.CancelCampaignResponse{Campaign: shown}, err
 }
 
+func (c *campaigns) DeleteCampaign(ctx context.Context, req *pb.DeleteCampaignRequest) (*pb.DeleteCampaignResponse, error) {
+	campaign, err := c.find(req.CampaignId)
+	if err != nil {
+		return nil, err
+	}
+	shown, err := c.show(campaign)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.desk.delete(ctx, campaign); err != nil {
+		return nil, err
+	}
+	return &pb.DeleteCampaignResponse{Campaign: shown}, nil
+}
+
 // show is how a campaign stands.
 func (c *campaigns) show(campaign *ledger.Campaign) (*pb.Campaign, error) {
 	counts, err := campaign.Counts()
@@ -182,6 +204,9 @@ func (c *campaigns) show(campaign *ledger.Campaign) (*pb.Campaign, error) {
 		if r := e.Run(name); r != nil && !r.Done() {
 			runs = true
 			shown.RestingSites = r.Resting()
+			if at := r.StartsAt(); at.After(time.Now()) {
+				shown.StartAt = moment(at)
+			}
 		}
 	}
 	switch {

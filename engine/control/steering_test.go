@@ -123,16 +123,22 @@ func (s *station) campaign(id string) *pb.Campaign {
 // await waits until a campaign stands so.
 func (s *station) await(id, state string) *pb.Campaign {
 	s.Helper()
+	return s.awaitThat(id, state, func(c *pb.Campaign) bool { return c.State == state })
+}
+
+// awaitThat waits until something holds of a campaign.
+func (s *station) awaitThat(id, what string, holds func(*pb.Campaign) bool) *pb.Campaign {
+	s.Helper()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	for late := time.After(20 * time.Second); ; {
-		if c := s.campaign(id); c.State == state {
+		if c := s.campaign(id); holds(c) {
 			return c
 		}
 		select {
 		case <-tick.C:
 		case <-late:
-			s.Fatalf("%s is never %s: %v", id, state, s.campaign(id))
+			s.Fatalf("%s is never %s: %v", id, what, s.campaign(id))
 		}
 	}
 }

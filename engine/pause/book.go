@@ -186,6 +186,14 @@ func (b *Book) Release(s Scope, who string, force bool, now time.Time) error {
 	return b.save(s, p)
 }
 
+// Forget drops what is known of a campaign that was deleted, from memory alone:
+// whoever deleted it has emptied the Store of it.
+func (b *Book) Forget(campaign string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	maps.DeleteFunc(b.pages, func(s Scope, _ *page) bool { return s.Campaign == campaign })
+}
+
 func names(holds []holder) string {
 	all := make([]string, len(holds))
 	for i, h := range holds {

@@ -50,7 +50,9 @@ type Campaign struct {
 	// What holds it, or a part of it, now.
 	Pauses []*Pause `protobuf:"bytes,10,rep,name=pauses,proto3" json:"pauses,omitempty"`
 	// Sites that refuse this campaign and are left alone for a while.
-	RestingSites  []string `protobuf:"bytes,11,rep,name=resting_sites,json=restingSites,proto3" json:"resting_sites,omitempty"`
+	RestingSites []string `protobuf:"bytes,11,rep,name=resting_sites,json=restingSites,proto3" json:"resting_sites,omitempty"`
+	// When it begins, while that is to come; absent otherwise.
+	StartAt       *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=start_at,json=startAt,proto3" json:"start_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -158,6 +160,13 @@ func (x *Campaign) GetPauses() []*Pause {
 func (x *Campaign) GetRestingSites() []string {
 	if x != nil {
 		return x.RestingSites
+	}
+	return nil
+}
+
+func (x *Campaign) GetStartAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartAt
 	}
 	return nil
 }
@@ -284,7 +293,10 @@ func (x *Counts) GetUncertain() uint64 {
 type StartCampaignRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The id that the user chose.
-	CampaignId    string `protobuf:"bytes,1,opt,name=campaign_id,json=campaignId,proto3" json:"campaign_id,omitempty"`
+	CampaignId string `protobuf:"bytes,1,opt,name=campaign_id,json=campaignId,proto3" json:"campaign_id,omitempty"`
+	// When its first message may go out; it replaces start_at, outlasts restarts,
+	// and when it is past is now. Absent: as start_at says, at once without one.
+	At            *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -324,6 +336,13 @@ func (x *StartCampaignRequest) GetCampaignId() string {
 		return x.CampaignId
 	}
 	return ""
+}
+
+func (x *StartCampaignRequest) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
 }
 
 // StartCampaignResponse is how the campaign stands now.
@@ -914,6 +933,98 @@ func (x *CancelCampaignResponse) GetCampaign() *Campaign {
 	return nil
 }
 
+// DeleteCampaignRequest names a campaign.
+type DeleteCampaignRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id that the user chose.
+	CampaignId    string `protobuf:"bytes,1,opt,name=campaign_id,json=campaignId,proto3" json:"campaign_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteCampaignRequest) Reset() {
+	*x = DeleteCampaignRequest{}
+	mi := &file_penstock_v1_campaign_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteCampaignRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteCampaignRequest) ProtoMessage() {}
+
+func (x *DeleteCampaignRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_v1_campaign_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteCampaignRequest.ProtoReflect.Descriptor instead.
+func (*DeleteCampaignRequest) Descriptor() ([]byte, []int) {
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *DeleteCampaignRequest) GetCampaignId() string {
+	if x != nil {
+		return x.CampaignId
+	}
+	return ""
+}
+
+// DeleteCampaignResponse is what is gone.
+type DeleteCampaignResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The campaign as it stood at its end.
+	Campaign      *Campaign `protobuf:"bytes,1,opt,name=campaign,proto3" json:"campaign,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteCampaignResponse) Reset() {
+	*x = DeleteCampaignResponse{}
+	mi := &file_penstock_v1_campaign_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteCampaignResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteCampaignResponse) ProtoMessage() {}
+
+func (x *DeleteCampaignResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_v1_campaign_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteCampaignResponse.ProtoReflect.Descriptor instead.
+func (*DeleteCampaignResponse) Descriptor() ([]byte, []int) {
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *DeleteCampaignResponse) GetCampaign() *Campaign {
+	if x != nil {
+		return x.Campaign
+	}
+	return nil
+}
+
 // GetReportRequest names a campaign.
 type GetReportRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -925,7 +1036,7 @@ type GetReportRequest struct {
 
 func (x *GetReportRequest) Reset() {
 	*x = GetReportRequest{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[14]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -937,7 +1048,7 @@ func (x *GetReportRequest) String() string {
 func (*GetReportRequest) ProtoMessage() {}
 
 func (x *GetReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[14]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -950,7 +1061,7 @@ func (x *GetReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReportRequest.ProtoReflect.Descriptor instead.
 func (*GetReportRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{14}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *GetReportRequest) GetCampaignId() string {
@@ -971,7 +1082,7 @@ type GetReportResponse struct {
 
 func (x *GetReportResponse) Reset() {
 	*x = GetReportResponse{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[15]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -983,7 +1094,7 @@ func (x *GetReportResponse) String() string {
 func (*GetReportResponse) ProtoMessage() {}
 
 func (x *GetReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[15]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -996,7 +1107,7 @@ func (x *GetReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReportResponse.ProtoReflect.Descriptor instead.
 func (*GetReportResponse) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{15}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *GetReportResponse) GetReportJson() []byte {
@@ -1019,7 +1130,7 @@ type GetRecipientRequest struct {
 
 func (x *GetRecipientRequest) Reset() {
 	*x = GetRecipientRequest{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[16]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1031,7 +1142,7 @@ func (x *GetRecipientRequest) String() string {
 func (*GetRecipientRequest) ProtoMessage() {}
 
 func (x *GetRecipientRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[16]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1044,7 +1155,7 @@ func (x *GetRecipientRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRecipientRequest.ProtoReflect.Descriptor instead.
 func (*GetRecipientRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{16}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GetRecipientRequest) GetCampaignId() string {
@@ -1074,7 +1185,7 @@ type GetRecipientResponse struct {
 
 func (x *GetRecipientResponse) Reset() {
 	*x = GetRecipientResponse{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[17]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1086,7 +1197,7 @@ func (x *GetRecipientResponse) String() string {
 func (*GetRecipientResponse) ProtoMessage() {}
 
 func (x *GetRecipientResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[17]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1099,7 +1210,7 @@ func (x *GetRecipientResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRecipientResponse.ProtoReflect.Descriptor instead.
 func (*GetRecipientResponse) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{17}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GetRecipientResponse) GetRecipient() *Recipient {
@@ -1133,7 +1244,7 @@ type Recipient struct {
 
 func (x *Recipient) Reset() {
 	*x = Recipient{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[18]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1145,7 +1256,7 @@ func (x *Recipient) String() string {
 func (*Recipient) ProtoMessage() {}
 
 func (x *Recipient) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[18]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1158,7 +1269,7 @@ func (x *Recipient) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Recipient.ProtoReflect.Descriptor instead.
 func (*Recipient) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{18}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Recipient) GetSeq() uint32 {
@@ -1224,7 +1335,7 @@ type Attempt struct {
 
 func (x *Attempt) Reset() {
 	*x = Attempt{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[19]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1236,7 +1347,7 @@ func (x *Attempt) String() string {
 func (*Attempt) ProtoMessage() {}
 
 func (x *Attempt) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[19]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1249,7 +1360,7 @@ func (x *Attempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attempt.ProtoReflect.Descriptor instead.
 func (*Attempt) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{19}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Attempt) GetNumber() uint32 {
@@ -1356,7 +1467,7 @@ type ExportRequest struct {
 
 func (x *ExportRequest) Reset() {
 	*x = ExportRequest{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[20]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1368,7 +1479,7 @@ func (x *ExportRequest) String() string {
 func (*ExportRequest) ProtoMessage() {}
 
 func (x *ExportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[20]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1381,7 +1492,7 @@ func (x *ExportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRequest.ProtoReflect.Descriptor instead.
 func (*ExportRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{20}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ExportRequest) GetCampaignId() string {
@@ -1409,7 +1520,7 @@ type ExportResponse struct {
 
 func (x *ExportResponse) Reset() {
 	*x = ExportResponse{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[21]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1421,7 +1532,7 @@ func (x *ExportResponse) String() string {
 func (*ExportResponse) ProtoMessage() {}
 
 func (x *ExportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[21]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1434,7 +1545,7 @@ func (x *ExportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportResponse.ProtoReflect.Descriptor instead.
 func (*ExportResponse) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{21}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ExportResponse) GetRecipients() []*ExportedRecipient {
@@ -1459,7 +1570,7 @@ type ExportedRecipient struct {
 
 func (x *ExportedRecipient) Reset() {
 	*x = ExportedRecipient{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[22]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1471,7 +1582,7 @@ func (x *ExportedRecipient) String() string {
 func (*ExportedRecipient) ProtoMessage() {}
 
 func (x *ExportedRecipient) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[22]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1484,7 +1595,7 @@ func (x *ExportedRecipient) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportedRecipient.ProtoReflect.Descriptor instead.
 func (*ExportedRecipient) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{22}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ExportedRecipient) GetRecipient() *Recipient {
@@ -1519,7 +1630,7 @@ type ListRejectsRequest struct {
 
 func (x *ListRejectsRequest) Reset() {
 	*x = ListRejectsRequest{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[23]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1531,7 +1642,7 @@ func (x *ListRejectsRequest) String() string {
 func (*ListRejectsRequest) ProtoMessage() {}
 
 func (x *ListRejectsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[23]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1544,7 +1655,7 @@ func (x *ListRejectsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRejectsRequest.ProtoReflect.Descriptor instead.
 func (*ListRejectsRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{23}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListRejectsRequest) GetCampaignId() string {
@@ -1565,7 +1676,7 @@ type ListRejectsResponse struct {
 
 func (x *ListRejectsResponse) Reset() {
 	*x = ListRejectsResponse{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[24]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1577,7 +1688,7 @@ func (x *ListRejectsResponse) String() string {
 func (*ListRejectsResponse) ProtoMessage() {}
 
 func (x *ListRejectsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[24]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1590,7 +1701,7 @@ func (x *ListRejectsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRejectsResponse.ProtoReflect.Descriptor instead.
 func (*ListRejectsResponse) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{24}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListRejectsResponse) GetRejects() []*Reject {
@@ -1621,7 +1732,7 @@ type Reject struct {
 
 func (x *Reject) Reset() {
 	*x = Reject{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[25]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1633,7 +1744,7 @@ func (x *Reject) String() string {
 func (*Reject) ProtoMessage() {}
 
 func (x *Reject) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[25]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1646,7 +1757,7 @@ func (x *Reject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reject.ProtoReflect.Descriptor instead.
 func (*Reject) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{25}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Reject) GetSeq() uint32 {
@@ -1695,7 +1806,7 @@ var File_penstock_v1_campaign_proto protoreflect.FileDescriptor
 
 const file_penstock_v1_campaign_proto_rawDesc = "" +
 	"\n" +
-	"\x1apenstock/v1/campaign.proto\x12\vpenstock.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17penstock/v1/pause.proto\"\xcd\x03\n" +
+	"\x1apenstock/v1/campaign.proto\x12\vpenstock.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17penstock/v1/pause.proto\"\x84\x04\n" +
 	"\bCampaign\x12\x1f\n" +
 	"\vcampaign_id\x18\x01 \x01(\tR\n" +
 	"campaignId\x12\x14\n" +
@@ -1709,7 +1820,8 @@ const file_penstock_v1_campaign_proto_rawDesc = "" +
 	"\tcancelled\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\tcancelled\x12*\n" +
 	"\x06pauses\x18\n" +
 	" \x03(\v2\x12.penstock.v1.PauseR\x06pauses\x12#\n" +
-	"\rresting_sites\x18\v \x03(\tR\frestingSites\"\x84\x02\n" +
+	"\rresting_sites\x18\v \x03(\tR\frestingSites\x125\n" +
+	"\bstart_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\astartAt\"\x84\x02\n" +
 	"\x06Counts\x12\x16\n" +
 	"\x06loaded\x18\x01 \x01(\x04R\x06loaded\x12\x18\n" +
 	"\apending\x18\x02 \x01(\x04R\apending\x12\x1c\n" +
@@ -1721,10 +1833,11 @@ const file_penstock_v1_campaign_proto_rawDesc = "" +
 	"suppressed\x18\a \x01(\x04R\n" +
 	"suppressed\x12\x1c\n" +
 	"\tcancelled\x18\b \x01(\x04R\tcancelled\x12\x1c\n" +
-	"\tuncertain\x18\t \x01(\x04R\tuncertain\"7\n" +
+	"\tuncertain\x18\t \x01(\x04R\tuncertain\"c\n" +
 	"\x14StartCampaignRequest\x12\x1f\n" +
 	"\vcampaign_id\x18\x01 \x01(\tR\n" +
-	"campaignId\"J\n" +
+	"campaignId\x12*\n" +
+	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"J\n" +
 	"\x15StartCampaignResponse\x121\n" +
 	"\bcampaign\x18\x01 \x01(\v2\x15.penstock.v1.CampaignR\bcampaign\"j\n" +
 	"\x14ListCampaignsRequest\x12\x16\n" +
@@ -1760,6 +1873,11 @@ const file_penstock_v1_campaign_proto_rawDesc = "" +
 	"\vcampaign_id\x18\x01 \x01(\tR\n" +
 	"campaignId\"K\n" +
 	"\x16CancelCampaignResponse\x121\n" +
+	"\bcampaign\x18\x01 \x01(\v2\x15.penstock.v1.CampaignR\bcampaign\"8\n" +
+	"\x15DeleteCampaignRequest\x12\x1f\n" +
+	"\vcampaign_id\x18\x01 \x01(\tR\n" +
+	"campaignId\"K\n" +
+	"\x16DeleteCampaignResponse\x121\n" +
 	"\bcampaign\x18\x01 \x01(\v2\x15.penstock.v1.CampaignR\bcampaign\"3\n" +
 	"\x10GetReportRequest\x12\x1f\n" +
 	"\vcampaign_id\x18\x01 \x01(\tR\n" +
@@ -1817,14 +1935,15 @@ const file_penstock_v1_campaign_proto_rawDesc = "" +
 	"\x04line\x18\x03 \x01(\rR\x04line\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x16\n" +
 	"\x06detail\x18\x05 \x01(\tR\x06detail\x12\x18\n" +
-	"\aaddress\x18\x06 \x01(\tR\aaddress2\xdb\x06\n" +
+	"\aaddress\x18\x06 \x01(\tR\aaddress2\xb6\a\n" +
 	"\x0fCampaignService\x12V\n" +
 	"\rStartCampaign\x12!.penstock.v1.StartCampaignRequest\x1a\".penstock.v1.StartCampaignResponse\x12V\n" +
 	"\rListCampaigns\x12!.penstock.v1.ListCampaignsRequest\x1a\".penstock.v1.ListCampaignsResponse\x12P\n" +
 	"\vGetCampaign\x12\x1f.penstock.v1.GetCampaignRequest\x1a .penstock.v1.GetCampaignResponse\x12V\n" +
 	"\rPauseCampaign\x12!.penstock.v1.PauseCampaignRequest\x1a\".penstock.v1.PauseCampaignResponse\x12Y\n" +
 	"\x0eResumeCampaign\x12\".penstock.v1.ResumeCampaignRequest\x1a#.penstock.v1.ResumeCampaignResponse\x12Y\n" +
-	"\x0eCancelCampaign\x12\".penstock.v1.CancelCampaignRequest\x1a#.penstock.v1.CancelCampaignResponse\x12J\n" +
+	"\x0eCancelCampaign\x12\".penstock.v1.CancelCampaignRequest\x1a#.penstock.v1.CancelCampaignResponse\x12Y\n" +
+	"\x0eDeleteCampaign\x12\".penstock.v1.DeleteCampaignRequest\x1a#.penstock.v1.DeleteCampaignResponse\x12J\n" +
 	"\tGetReport\x12\x1d.penstock.v1.GetReportRequest\x1a\x1e.penstock.v1.GetReportResponse\x12S\n" +
 	"\fGetRecipient\x12 .penstock.v1.GetRecipientRequest\x1a!.penstock.v1.GetRecipientResponse\x12C\n" +
 	"\x06Export\x12\x1a.penstock.v1.ExportRequest\x1a\x1b.penstock.v1.ExportResponse0\x01\x12R\n" +
@@ -1842,7 +1961,7 @@ func file_penstock_v1_campaign_proto_rawDescGZIP() []byte {
 	return file_penstock_v1_campaign_proto_rawDescData
 }
 
-var file_penstock_v1_campaign_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_penstock_v1_campaign_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_penstock_v1_campaign_proto_goTypes = []any{
 	(*Campaign)(nil),               // 0: penstock.v1.Campaign
 	(*Counts)(nil),                 // 1: penstock.v1.Counts
@@ -1858,69 +1977,76 @@ var file_penstock_v1_campaign_proto_goTypes = []any{
 	(*ResumeCampaignResponse)(nil), // 11: penstock.v1.ResumeCampaignResponse
 	(*CancelCampaignRequest)(nil),  // 12: penstock.v1.CancelCampaignRequest
 	(*CancelCampaignResponse)(nil), // 13: penstock.v1.CancelCampaignResponse
-	(*GetReportRequest)(nil),       // 14: penstock.v1.GetReportRequest
-	(*GetReportResponse)(nil),      // 15: penstock.v1.GetReportResponse
-	(*GetRecipientRequest)(nil),    // 16: penstock.v1.GetRecipientRequest
-	(*GetRecipientResponse)(nil),   // 17: penstock.v1.GetRecipientResponse
-	(*Recipient)(nil),              // 18: penstock.v1.Recipient
-	(*Attempt)(nil),                // 19: penstock.v1.Attempt
-	(*ExportRequest)(nil),          // 20: penstock.v1.ExportRequest
-	(*ExportResponse)(nil),         // 21: penstock.v1.ExportResponse
-	(*ExportedRecipient)(nil),      // 22: penstock.v1.ExportedRecipient
-	(*ListRejectsRequest)(nil),     // 23: penstock.v1.ListRejectsRequest
-	(*ListRejectsResponse)(nil),    // 24: penstock.v1.ListRejectsResponse
-	(*Reject)(nil),                 // 25: penstock.v1.Reject
-	(*timestamppb.Timestamp)(nil),  // 26: google.protobuf.Timestamp
-	(*Pause)(nil),                  // 27: penstock.v1.Pause
-	(*durationpb.Duration)(nil),    // 28: google.protobuf.Duration
+	(*DeleteCampaignRequest)(nil),  // 14: penstock.v1.DeleteCampaignRequest
+	(*DeleteCampaignResponse)(nil), // 15: penstock.v1.DeleteCampaignResponse
+	(*GetReportRequest)(nil),       // 16: penstock.v1.GetReportRequest
+	(*GetReportResponse)(nil),      // 17: penstock.v1.GetReportResponse
+	(*GetRecipientRequest)(nil),    // 18: penstock.v1.GetRecipientRequest
+	(*GetRecipientResponse)(nil),   // 19: penstock.v1.GetRecipientResponse
+	(*Recipient)(nil),              // 20: penstock.v1.Recipient
+	(*Attempt)(nil),                // 21: penstock.v1.Attempt
+	(*ExportRequest)(nil),          // 22: penstock.v1.ExportRequest
+	(*ExportResponse)(nil),         // 23: penstock.v1.ExportResponse
+	(*ExportedRecipient)(nil),      // 24: penstock.v1.ExportedRecipient
+	(*ListRejectsRequest)(nil),     // 25: penstock.v1.ListRejectsRequest
+	(*ListRejectsResponse)(nil),    // 26: penstock.v1.ListRejectsResponse
+	(*Reject)(nil),                 // 27: penstock.v1.Reject
+	(*timestamppb.Timestamp)(nil),  // 28: google.protobuf.Timestamp
+	(*Pause)(nil),                  // 29: penstock.v1.Pause
+	(*durationpb.Duration)(nil),    // 30: google.protobuf.Duration
 }
 var file_penstock_v1_campaign_proto_depIdxs = []int32{
 	1,  // 0: penstock.v1.Campaign.counts:type_name -> penstock.v1.Counts
-	26, // 1: penstock.v1.Campaign.created:type_name -> google.protobuf.Timestamp
-	26, // 2: penstock.v1.Campaign.started:type_name -> google.protobuf.Timestamp
-	26, // 3: penstock.v1.Campaign.finished:type_name -> google.protobuf.Timestamp
-	26, // 4: penstock.v1.Campaign.cancelled:type_name -> google.protobuf.Timestamp
-	27, // 5: penstock.v1.Campaign.pauses:type_name -> penstock.v1.Pause
-	0,  // 6: penstock.v1.StartCampaignResponse.campaign:type_name -> penstock.v1.Campaign
-	0,  // 7: penstock.v1.ListCampaignsResponse.campaigns:type_name -> penstock.v1.Campaign
-	0,  // 8: penstock.v1.GetCampaignResponse.campaign:type_name -> penstock.v1.Campaign
-	0,  // 9: penstock.v1.PauseCampaignResponse.campaign:type_name -> penstock.v1.Campaign
-	0,  // 10: penstock.v1.ResumeCampaignResponse.campaign:type_name -> penstock.v1.Campaign
-	0,  // 11: penstock.v1.CancelCampaignResponse.campaign:type_name -> penstock.v1.Campaign
-	18, // 12: penstock.v1.GetRecipientResponse.recipient:type_name -> penstock.v1.Recipient
-	19, // 13: penstock.v1.GetRecipientResponse.attempts:type_name -> penstock.v1.Attempt
-	26, // 14: penstock.v1.Recipient.due:type_name -> google.protobuf.Timestamp
-	26, // 15: penstock.v1.Attempt.time:type_name -> google.protobuf.Timestamp
-	28, // 16: penstock.v1.Attempt.took:type_name -> google.protobuf.Duration
-	22, // 17: penstock.v1.ExportResponse.recipients:type_name -> penstock.v1.ExportedRecipient
-	18, // 18: penstock.v1.ExportedRecipient.recipient:type_name -> penstock.v1.Recipient
-	19, // 19: penstock.v1.ExportedRecipient.last:type_name -> penstock.v1.Attempt
-	25, // 20: penstock.v1.ListRejectsResponse.rejects:type_name -> penstock.v1.Reject
-	2,  // 21: penstock.v1.CampaignService.StartCampaign:input_type -> penstock.v1.StartCampaignRequest
-	4,  // 22: penstock.v1.CampaignService.ListCampaigns:input_type -> penstock.v1.ListCampaignsRequest
-	6,  // 23: penstock.v1.CampaignService.GetCampaign:input_type -> penstock.v1.GetCampaignRequest
-	8,  // 24: penstock.v1.CampaignService.PauseCampaign:input_type -> penstock.v1.PauseCampaignRequest
-	10, // 25: penstock.v1.CampaignService.ResumeCampaign:input_type -> penstock.v1.ResumeCampaignRequest
-	12, // 26: penstock.v1.CampaignService.CancelCampaign:input_type -> penstock.v1.CancelCampaignRequest
-	14, // 27: penstock.v1.CampaignService.GetReport:input_type -> penstock.v1.GetReportRequest
-	16, // 28: penstock.v1.CampaignService.GetRecipient:input_type -> penstock.v1.GetRecipientRequest
-	20, // 29: penstock.v1.CampaignService.Export:input_type -> penstock.v1.ExportRequest
-	23, // 30: penstock.v1.CampaignService.ListRejects:input_type -> penstock.v1.ListRejectsRequest
-	3,  // 31: penstock.v1.CampaignService.StartCampaign:output_type -> penstock.v1.StartCampaignResponse
-	5,  // 32: penstock.v1.CampaignService.ListCampaigns:output_type -> penstock.v1.ListCampaignsResponse
-	7,  // 33: penstock.v1.CampaignService.GetCampaign:output_type -> penstock.v1.GetCampaignResponse
-	9,  // 34: penstock.v1.CampaignService.PauseCampaign:output_type -> penstock.v1.PauseCampaignResponse
-	11, // 35: penstock.v1.CampaignService.ResumeCampaign:output_type -> penstock.v1.ResumeCampaignResponse
-	13, // 36: penstock.v1.CampaignService.CancelCampaign:output_type -> penstock.v1.CancelCampaignResponse
-	15, // 37: penstock.v1.CampaignService.GetReport:output_type -> penstock.v1.GetReportResponse
-	17, // 38: penstock.v1.CampaignService.GetRecipient:output_type -> penstock.v1.GetRecipientResponse
-	21, // 39: penstock.v1.CampaignService.Export:output_type -> penstock.v1.ExportResponse
-	24, // 40: penstock.v1.CampaignService.ListRejects:output_type -> penstock.v1.ListRejectsResponse
-	31, // [31:41] is the sub-list for method output_type
-	21, // [21:31] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	28, // 1: penstock.v1.Campaign.created:type_name -> google.protobuf.Timestamp
+	28, // 2: penstock.v1.Campaign.started:type_name -> google.protobuf.Timestamp
+	28, // 3: penstock.v1.Campaign.finished:type_name -> google.protobuf.Timestamp
+	28, // 4: penstock.v1.Campaign.cancelled:type_name -> google.protobuf.Timestamp
+	29, // 5: penstock.v1.Campaign.pauses:type_name -> penstock.v1.Pause
+	28, // 6: penstock.v1.Campaign.start_at:type_name -> google.protobuf.Timestamp
+	28, // 7: penstock.v1.StartCampaignRequest.at:type_name -> google.protobuf.Timestamp
+	0,  // 8: penstock.v1.StartCampaignResponse.campaign:type_name -> penstock.v1.Campaign
+	0,  // 9: penstock.v1.ListCampaignsResponse.campaigns:type_name -> penstock.v1.Campaign
+	0,  // 10: penstock.v1.GetCampaignResponse.campaign:type_name -> penstock.v1.Campaign
+	0,  // 11: penstock.v1.PauseCampaignResponse.campaign:type_name -> penstock.v1.Campaign
+	0,  // 12: penstock.v1.ResumeCampaignResponse.campaign:type_name -> penstock.v1.Campaign
+	0,  // 13: penstock.v1.CancelCampaignResponse.campaign:type_name -> penstock.v1.Campaign
+	0,  // 14: penstock.v1.DeleteCampaignResponse.campaign:type_name -> penstock.v1.Campaign
+	20, // 15: penstock.v1.GetRecipientResponse.recipient:type_name -> penstock.v1.Recipient
+	21, // 16: penstock.v1.GetRecipientResponse.attempts:type_name -> penstock.v1.Attempt
+	28, // 17: penstock.v1.Recipient.due:type_name -> google.protobuf.Timestamp
+	28, // 18: penstock.v1.Attempt.time:type_name -> google.protobuf.Timestamp
+	30, // 19: penstock.v1.Attempt.took:type_name -> google.protobuf.Duration
+	24, // 20: penstock.v1.ExportResponse.recipients:type_name -> penstock.v1.ExportedRecipient
+	20, // 21: penstock.v1.ExportedRecipient.recipient:type_name -> penstock.v1.Recipient
+	21, // 22: penstock.v1.ExportedRecipient.last:type_name -> penstock.v1.Attempt
+	27, // 23: penstock.v1.ListRejectsResponse.rejects:type_name -> penstock.v1.Reject
+	2,  // 24: penstock.v1.CampaignService.StartCampaign:input_type -> penstock.v1.StartCampaignRequest
+	4,  // 25: penstock.v1.CampaignService.ListCampaigns:input_type -> penstock.v1.ListCampaignsRequest
+	6,  // 26: penstock.v1.CampaignService.GetCampaign:input_type -> penstock.v1.GetCampaignRequest
+	8,  // 27: penstock.v1.CampaignService.PauseCampaign:input_type -> penstock.v1.PauseCampaignRequest
+	10, // 28: penstock.v1.CampaignService.ResumeCampaign:input_type -> penstock.v1.ResumeCampaignRequest
+	12, // 29: penstock.v1.CampaignService.CancelCampaign:input_type -> penstock.v1.CancelCampaignRequest
+	14, // 30: penstock.v1.CampaignService.DeleteCampaign:input_type -> penstock.v1.DeleteCampaignRequest
+	16, // 31: penstock.v1.CampaignService.GetReport:input_type -> penstock.v1.GetReportRequest
+	18, // 32: penstock.v1.CampaignService.GetRecipient:input_type -> penstock.v1.GetRecipientRequest
+	22, // 33: penstock.v1.CampaignService.Export:input_type -> penstock.v1.ExportRequest
+	25, // 34: penstock.v1.CampaignService.ListRejects:input_type -> penstock.v1.ListRejectsRequest
+	3,  // 35: penstock.v1.CampaignService.StartCampaign:output_type -> penstock.v1.StartCampaignResponse
+	5,  // 36: penstock.v1.CampaignService.ListCampaigns:output_type -> penstock.v1.ListCampaignsResponse
+	7,  // 37: penstock.v1.CampaignService.GetCampaign:output_type -> penstock.v1.GetCampaignResponse
+	9,  // 38: penstock.v1.CampaignService.PauseCampaign:output_type -> penstock.v1.PauseCampaignResponse
+	11, // 39: penstock.v1.CampaignService.ResumeCampaign:output_type -> penstock.v1.ResumeCampaignResponse
+	13, // 40: penstock.v1.CampaignService.CancelCampaign:output_type -> penstock.v1.CancelCampaignResponse
+	15, // 41: penstock.v1.CampaignService.DeleteCampaign:output_type -> penstock.v1.DeleteCampaignResponse
+	17, // 42: penstock.v1.CampaignService.GetReport:output_type -> penstock.v1.GetReportResponse
+	19, // 43: penstock.v1.CampaignService.GetRecipient:output_type -> penstock.v1.GetRecipientResponse
+	23, // 44: penstock.v1.CampaignService.Export:output_type -> penstock.v1.ExportResponse
+	26, // 45: penstock.v1.CampaignService.ListRejects:output_type -> penstock.v1.ListRejectsResponse
+	35, // [35:46] is the sub-list for method output_type
+	24, // [24:35] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_penstock_v1_campaign_proto_init() }
@@ -1935,7 +2061,7 @@ func file_penstock_v1_campaign_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_penstock_v1_campaign_proto_rawDesc), len(file_penstock_v1_campaign_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   26,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -54,6 +54,9 @@ const (
 	// CampaignServiceCancelCampaignProcedure is the fully-qualified name of the CampaignService's
 	// CancelCampaign RPC.
 	CampaignServiceCancelCampaignProcedure = "/penstock.v1.CampaignService/CancelCampaign"
+	// CampaignServiceDeleteCampaignProcedure is the fully-qualified name of the CampaignService's
+	// DeleteCampaign RPC.
+	CampaignServiceDeleteCampaignProcedure = "/penstock.v1.CampaignService/DeleteCampaign"
 	// CampaignServiceGetReportProcedure is the fully-qualified name of the CampaignService's GetReport
 	// RPC.
 	CampaignServiceGetReportProcedure = "/penstock.v1.CampaignService/GetReport"
@@ -69,10 +72,11 @@ const (
 
 // CampaignServiceClient is a client for the penstock.v1.CampaignService service.
 type CampaignServiceClient interface {
-	// StartCampaign begins or continues to send a loaded campaign; on one that is
-	// being sent, or finished, it changes nothing. NOT_FOUND: no such campaign.
-	// FAILED_PRECONDITION: it was cancelled, its files have mistakes, or the
-	// process that answers does not send.
+	// StartCampaign begins or continues to send a loaded campaign, now or at a
+	// time; on one that is being sent, or finished, it changes nothing. NOT_FOUND:
+	// no such campaign. FAILED_PRECONDITION: it was cancelled, its files have
+	// mistakes, the process that answers does not send, or a time to come is given
+	// for what has begun.
 	StartCampaign(context.Context, *penstockv1.StartCampaignRequest) (*penstockv1.StartCampaignResponse, error)
 	// ListCampaigns returns campaigns in the order of their creation, a page at a
 	// time. INVALID_ARGUMENT: an unknown state, page size or page token.
@@ -93,6 +97,12 @@ type CampaignServiceClient interface {
 	// who was pending or deferred is cancelled. Once more is no mistake.
 	// NOT_FOUND: no such campaign. FAILED_PRECONDITION: it is finished.
 	CancelCampaign(context.Context, *penstockv1.CancelCampaignRequest) (*penstockv1.CancelCampaignResponse, error)
+	// DeleteCampaign removes a campaign that has ended, with all that is known of
+	// its recipients: wholly, or after a crash not at all. Whoever reads of it
+	// meanwhile gets NOT_FOUND. The id is free then, and the space on disk comes
+	// back within seconds. NOT_FOUND: no such campaign. FAILED_PRECONDITION: it has
+	// not ended; the message says what to do.
+	DeleteCampaign(context.Context, *penstockv1.DeleteCampaignRequest) (*penstockv1.DeleteCampaignResponse, error)
 	// GetReport returns a campaign's report. NOT_FOUND: no such campaign.
 	GetReport(context.Context, *penstockv1.GetReportRequest) (*penstockv1.GetReportResponse, error)
 	// GetRecipient returns what became of one address in one campaign.
@@ -151,6 +161,12 @@ func NewCampaignServiceClient(httpClient connect.HTTPClient, baseURL string, opt
 			connect.WithSchema(campaignServiceMethods.ByName("CancelCampaign")),
 			connect.WithClientOptions(opts...),
 		),
+		deleteCampaign: connect.NewClient[penstockv1.DeleteCampaignRequest, penstockv1.DeleteCampaignResponse](
+			httpClient,
+			baseURL+CampaignServiceDeleteCampaignProcedure,
+			connect.WithSchema(campaignServiceMethods.ByName("DeleteCampaign")),
+			connect.WithClientOptions(opts...),
+		),
 		getReport: connect.NewClient[penstockv1.GetReportRequest, penstockv1.GetReportResponse](
 			httpClient,
 			baseURL+CampaignServiceGetReportProcedure,
@@ -186,6 +202,7 @@ type campaignServiceClient struct {
 	pauseCampaign  *connect.Client[penstockv1.PauseCampaignRequest, penstockv1.PauseCampaignResponse]
 	resumeCampaign *connect.Client[penstockv1.ResumeCampaignRequest, penstockv1.ResumeCampaignResponse]
 	cancelCampaign *connect.Client[penstockv1.CancelCampaignRequest, penstockv1.CancelCampaignResponse]
+	deleteCampaign *connect.Client[penstockv1.DeleteCampaignRequest, penstockv1.DeleteCampaignResponse]
 	getReport      *connect.Client[penstockv1.GetReportRequest, penstockv1.GetReportResponse]
 	getRecipient   *connect.Client[penstockv1.GetRecipientRequest, penstockv1.GetRecipientResponse]
 	export         *connect.Client[penstockv1.ExportRequest, penstockv1.ExportResponse]
@@ -246,6 +263,15 @@ func (c *campaignServiceClient) CancelCampaign(ctx context.Context, req *penstoc
 	return nil, err
 }
 
+// DeleteCampaign calls penstock.v1.CampaignService.DeleteCampaign.
+func (c *campaignServiceClient) DeleteCampaign(ctx context.Context, req *penstockv1.DeleteCampaignRequest) (*penstockv1.DeleteCampaignResponse, error) {
+	response, err := c.deleteCampaign.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // GetReport calls penstock.v1.CampaignService.GetReport.
 func (c *campaignServiceClient) GetReport(ctx context.Context, req *penstockv1.GetReportRequest) (*penstockv1.GetReportResponse, error) {
 	response, err := c.getReport.CallUnary(ctx, connect.NewRequest(req))
@@ -276,10 +302,11 @@ func (c *campaignServiceClient) ListRejects(ctx context.Context, req *penstockv1
 
 // CampaignServiceHandler is an implementation of the penstock.v1.CampaignService service.
 type CampaignServiceHandler interface {
-	// StartCampaign begins or continues to send a loaded campaign; on one that is
-	// being sent, or finished, it changes nothing. NOT_FOUND: no such campaign.
-	// FAILED_PRECONDITION: it was cancelled, its files have mistakes, or the
-	// process that answers does not send.
+	// StartCampaign begins or continues to send a loaded campaign, now or at a
+	// time; on one that is being sent, or finished, it changes nothing. NOT_FOUND:
+	// no such campaign. FAILED_PRECONDITION: it was cancelled, its files have
+	// mistakes, the process that answers does not send, or a time to come is given
+	// for what has begun.
 	StartCampaign(context.Context, *penstockv1.StartCampaignRequest) (*penstockv1.StartCampaignResponse, error)
 	// ListCampaigns returns campaigns in the order of their creation, a page at a
 	// time. INVALID_ARGUMENT: an unknown state, page size or page token.
@@ -300,6 +327,12 @@ type CampaignServiceHandler interface {
 	// who was pending or deferred is cancelled. Once more is no mistake.
 	// NOT_FOUND: no such campaign. FAILED_PRECONDITION: it is finished.
 	CancelCampaign(context.Context, *penstockv1.CancelCampaignRequest) (*penstockv1.CancelCampaignResponse, error)
+	// DeleteCampaign removes a campaign that has ended, with all that is known of
+	// its recipients: wholly, or after a crash not at all. Whoever reads of it
+	// meanwhile gets NOT_FOUND. The id is free then, and the space on disk comes
+	// back within seconds. NOT_FOUND: no such campaign. FAILED_PRECONDITION: it has
+	// not ended; the message says what to do.
+	DeleteCampaign(context.Context, *penstockv1.DeleteCampaignRequest) (*penstockv1.DeleteCampaignResponse, error)
 	// GetReport returns a campaign's report. NOT_FOUND: no such campaign.
 	GetReport(context.Context, *penstockv1.GetReportRequest) (*penstockv1.GetReportResponse, error)
 	// GetRecipient returns what became of one address in one campaign.
@@ -354,6 +387,12 @@ func NewCampaignServiceHandler(svc CampaignServiceHandler, opts ...connect.Handl
 		connect.WithSchema(campaignServiceMethods.ByName("CancelCampaign")),
 		connect.WithHandlerOptions(opts...),
 	)
+	campaignServiceDeleteCampaignHandler := connect.NewUnaryHandlerSimple(
+		CampaignServiceDeleteCampaignProcedure,
+		svc.DeleteCampaign,
+		connect.WithSchema(campaignServiceMethods.ByName("DeleteCampaign")),
+		connect.WithHandlerOptions(opts...),
+	)
 	campaignServiceGetReportHandler := connect.NewUnaryHandlerSimple(
 		CampaignServiceGetReportProcedure,
 		svc.GetReport,
@@ -392,6 +431,8 @@ func NewCampaignServiceHandler(svc CampaignServiceHandler, opts ...connect.Handl
 			campaignServiceResumeCampaignHandler.ServeHTTP(w, r)
 		case CampaignServiceCancelCampaignProcedure:
 			campaignServiceCancelCampaignHandler.ServeHTTP(w, r)
+		case CampaignServiceDeleteCampaignProcedure:
+			campaignServiceDeleteCampaignHandler.ServeHTTP(w, r)
 		case CampaignServiceGetReportProcedure:
 			campaignServiceGetReportHandler.ServeHTTP(w, r)
 		case CampaignServiceGetRecipientProcedure:
@@ -431,6 +472,10 @@ func (UnimplementedCampaignServiceHandler) ResumeCampaign(context.Context, *pens
 
 func (UnimplementedCampaignServiceHandler) CancelCampaign(context.Context, *penstockv1.CancelCampaignRequest) (*penstockv1.CancelCampaignResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("penstock.v1.CampaignService.CancelCampaign is not implemented"))
+}
+
+func (UnimplementedCampaignServiceHandler) DeleteCampaign(context.Context, *penstockv1.DeleteCampaignRequest) (*penstockv1.DeleteCampaignResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("penstock.v1.CampaignService.DeleteCampaign is not implemented"))
 }
 
 func (UnimplementedCampaignServiceHandler) GetReport(context.Context, *penstockv1.GetReportRequest) (*penstockv1.GetReportResponse, error) {
