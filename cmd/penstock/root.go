@@ -65,6 +65,7 @@ what became of every single recipient.
 	group("asking", newReport(f), newRecipient(f), newExport(f), newRejects(f))
 	group("keeping", newVerify(f), newBackup(f), newErase(f))
 	group("trying", newMX(f), newDKIM(f), newSink(), newBench(), newDemo())
+	f.complete(root)
 	return root
 }
 
