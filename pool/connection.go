@@ -3,7 +3,6 @@ package pool
 import (
 	"errors"
 	"io"
-	"net"
 	"net/netip"
 	"slices"
 	"sync"
@@ -40,9 +39,8 @@ type Connection struct {
 	// place is wanted by others.
 	dismissed atomic.Bool
 
-	// Loop only, once enrolled.
+	// Loop only.
 	session  *smtp.Session
-	link     net.Conn // what is enrolled
 	wc       *wire.Conn
 	flights  []flight
 	begun    int    // messages sent
@@ -112,10 +110,10 @@ type bench struct {
 
 var benches = sync.Pool{New: func() any { return new(bench) }}
 
-// OnOpen makes the connection known. It is wire.Handler's.
+// OnOpen makes the connection known; the approach that led it here calls it. It is
+// wire.Handler's.
 func (c *Connection) OnOpen(wc *wire.Conn) {
 	c.wc = wc
-	c.link = nil
 	s := c.lane.site
 	s.mu.Lock()
 	c.lane.joined(c)
@@ -243,7 +241,7 @@ func (c *Connection) events(b *bench, now time.Time) bool {
 				c.wc.Close()
 			}
 		case smtp.EventUnset, smtp.Ready, smtp.Handshake:
-			// Before enrolment.
+			// The approach's.
 		}
 	}
 	n := len(b.events)

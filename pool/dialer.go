@@ -21,7 +21,7 @@ type dialer struct {
 	pressed atomic.Bool
 	// exhausted counts dials put back for lack of means.
 	exhausted atomic.Uint64
-	// running is the dial goroutines.
+	// running is the goroutines of handshakes and of Options.Dial.
 	running sync.WaitGroup
 	// empty is closed when, after stop, no place is taken any more.
 	empty chan struct{}
@@ -31,7 +31,7 @@ type dialer struct {
 	head     int         // under mu
 	slots    int         // under mu: taken
 	places   int         // under mu: connections open and being dialled
-	dialling int         // under mu: goroutines
+	dialling int         // under mu: approaches under way
 	holding  bool        // under mu: all dials wait for means
 	holds    int         // under mu: holds in a row
 	stopped  bool        // under mu
@@ -67,10 +67,28 @@ func (d *dialer) submit(a *approach) {
 
 // pump starts what may start.
 func (d *dialer) pump() {
+	for {
+		a, relieve := d.next()
+		if relieve {
+			for _, s := range d.pool.allSites() {
+				s.evictAll()
+			}
+		}
+		if a == nil {
+			return
+		}
+		a.start()
+	}
+}
+
+// next takes the approach that may start now, if any, with a slot and a place for
+// it; relieve: idle connections are to be sent away.
+func (d *dialer) next() (a *approach, relieve bool) {
 	d.mu.Lock()
-	for d.waiting() > 0 && d.slots < d.pool.opts.DialConcurrency &&
+	defer d.mu.Unlock()
+	if d.waiting() > 0 && d.slots < d.pool.opts.DialConcurrency &&
 		d.places < d.pool.opts.MaxConnections && !d.holding && !d.stopped {
-		a := d.queue[d.head]
+		a = d.queue[d.head]
 		d.queue[d.head] = nil
 		d.head++
 		if d.head > 64 && d.head*2 > len(d.queue) {
@@ -78,78 +96,102 @@ func (d *dialer) pump() {
 			clear(d.queue[n:])
 			d.queue, d.head = d.queue[:n], 0
 		}
+		a.slot = true
 		d.slots++
 		d.places++
 		d.dialling++
-		d.running.Add(1)
-		go d.run(a)
+		return a, false
 	}
 	short := d.waiting() > 0 && (d.places >= d.pool.opts.MaxConnections || d.holding)
 	d.pressed.Store(short)
-	relieve := false
-	if now := d.pool.opts.Now(); short && now.Sub(d.relieved) >= reliefEvery {
-		d.relieved, relieve = now, true
-	}
-	d.mu.Unlock()
-	if relieve {
-		for _, s := range d.pool.allSites() {
-			s.evictAll()
+	if short {
+		if now := d.pool.opts.Now(); now.Sub(d.relieved) >= reliefEvery {
+			d.relieved, relieve = now, true
 		}
 	}
+	return nil, relieve
 }
 
 func (d *dialer) waiting() int { return len(d.queue) - d.head }
 
-// run is the dial goroutine.
-func (d *dialer) run(a *approach) {
-	defer d.running.Done()
-	var once sync.Once
-	release := func() {
-		once.Do(func() {
+// spawn runs a part of an approach that must wait on a goroutine of its own.
+func (d *dialer) spawn(a *approach, f func()) {
+	d.running.Go(func() {
+		patience := time.AfterFunc(a.patience(d.pool.opts.Now()), func() { d.release(a) })
+		defer patience.Stop()
+		f()
+	})
+}
+
+// release gives a's slot back, if it still has one.
+func (d *dialer) release(a *approach) {
+	d.mu.Lock()
+	held := d.unslot(a)
+	d.mu.Unlock()
+	if held {
+		d.pump()
+	}
+}
+
+// unslot takes a's slot; false: it had none. REQUIRES: d.mu is held.
+func (d *dialer) unslot(a *approach) bool {
+	held := a.slot
+	if held {
+		a.slot = false
+		d.slots--
+	}
+	return held
+}
+
+// ended is told that a is done; vacated: and that its place is free.
+func (d *dialer) ended(a *approach, vacated bool) {
+	d.mu.Lock()
+	d.holds = 0
+	d.dialling--
+	d.unslot(a)
+	if vacated {
+		d.places--
+	}
+	d.mu.Unlock()
+	d.checkEmpty()
+	d.pump()
+}
+
+// abandoned gives back what an approach that nobody wants any more had.
+func (d *dialer) abandoned(a *approach) {
+	a.abandon()
+	d.ended(a, true)
+}
+
+// exhaust puts an approach back for which this machine has no means: nobody is
+// told, and it is tried again.
+func (d *dialer) exhaust(a *approach) {
+	d.exhausted.Add(1)
+	d.mu.Lock()
+	if d.stopped {
+		d.mu.Unlock()
+		d.abandoned(a)
+		return
+	}
+	d.dialling--
+	d.places--
+	d.unslot(a)
+	// To the end: should it be the only one that cannot be dialled (its
+	// source's address was taken from this machine), others go on.
+	d.queue = append(d.queue, a)
+	if !d.holding {
+		d.holding = true
+		wait := min(holdFirst<<min(d.holds, 10), holdMax)
+		d.holds++
+		d.unhold = time.AfterFunc(wait, func() {
 			d.mu.Lock()
-			d.slots--
+			d.holding = false
 			d.mu.Unlock()
 			d.pump()
 		})
 	}
-	patience := time.AfterFunc(slotPatience, release)
-	exhausted := a.run(d.pool.ctx)
-	patience.Stop()
-
-	d.mu.Lock()
-	d.dialling--
-	switch {
-	case !exhausted:
-		d.holds = 0
-	case d.stopped:
-		d.places--
-	default:
-		d.places--
-		// To the end: should it be the only one that cannot be dialled (its
-		// source's address was taken from this machine), others go on.
-		d.queue = append(d.queue, a)
-		if !d.holding {
-			d.holding = true
-			wait := min(holdFirst<<min(d.holds, 10), holdMax)
-			d.holds++
-			d.unhold = time.AfterFunc(wait, func() {
-				d.mu.Lock()
-				d.holding = false
-				d.mu.Unlock()
-				d.pump()
-			})
-		}
-	}
-	stopped := d.stopped
 	d.mu.Unlock()
-	if exhausted {
-		d.exhausted.Add(1)
-		if stopped {
-			a.abandon()
-		}
-	}
-	release()
-	d.checkEmpty()
+	d.pump()
 }
 
 // leave gives a place back.

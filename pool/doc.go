@@ -20,9 +20,9 @@
 // # Life of a connection
 //
 // A place is taken in the lane and at the gate; then the dial waits in one queue
-// for the whole process. A dial goroutine leads the dialogue to Ready (dial,
-// greeting, EHLO, STARTTLS, handshake, EHLO), and enrols the connection into an
-// event loop, which from then on does all of its work. It ends with QUIT when it
+// for the whole process. An event loop leads the dialogue to Ready (connect,
+// greeting, EHLO, STARTTLS, handshake, EHLO) and does all of the work from then on;
+// only a handshake runs on a goroutine of its own. It ends with QUIT when it
 // was idle, has carried its limit, is no longer wanted, or when its place is: a
 // lane with nothing to send makes room for one that waits, and of several places
 // a lane gives one up.
@@ -46,8 +46,8 @@
 // # Concurrency
 //
 // Exported methods may be called from any goroutine. Queue, Gate and Observer
-// methods are called from event loops and dial goroutines and must not block;
-// no lock of this package is held meanwhile, so they may call back.
+// methods are called from event loops and handshakes' goroutines and must not
+// block; no lock of this package is held meanwhile, so they may call back.
 //
 // # BUGS
 //

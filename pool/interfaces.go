@@ -65,8 +65,8 @@ type Gate interface {
 	MessagesPerConnection() int
 }
 
-// Observer hears what connections meet. Event loops and dial goroutines: must
-// not block.
+// Observer hears what connections meet. Event loops and handshakes' goroutines:
+// must not block.
 type Observer interface {
 	// ConnectFailed: a connection could not be made useful: dial, greeting,
 	// EHLO, STARTTLS or handshake. The place at the gate was given back.

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/penstock-mail/penstock/pool/smtp"
-	"github.com/penstock-mail/penstock/pool/wire"
 )
 
 // Options of a Pool. Zero values take the defaults named.
@@ -56,10 +55,10 @@ type Options struct {
 	Memory Memory
 	// Observer is told what connections meet; nil: nobody.
 	Observer Observer
-	// Log takes what the event loop library has to say; nil: nothing is said.
+	// Log is told when an event loop fails; nil: nobody is.
 	Log *slog.Logger
-	// Dial opens a connection; nil: wire.Dial. What it returns must be a
-	// *net.TCPConn.
+	// Dial opens a connection, which must have a descriptor, as a *net.TCPConn
+	// does; it may wait. nil: the event loops connect by themselves.
 	Dial func(ctx context.Context, local netip.Addr, remote netip.AddrPort, timeout time.Duration) (net.Conn, error)
 	// Now is the clock for gates, rests and durations; nil: time.Now.
 	Now func() time.Time
@@ -144,9 +143,6 @@ func (o Options) prepare() (Options, error) {
 	if o.Observer == nil {
 		o.Observer = nobody{}
 	}
-	if o.Dial == nil {
-		o.Dial = wire.Dial
-	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -177,7 +173,7 @@ func sourceExists(a netip.Addr) error {
 }
 
 // descriptorBudget is how many connections the process may hold: each is one
-// descriptor, two for a moment when it is enrolled, and the ledger, the
+// descriptor, two for a moment around a handshake, and the ledger, the
 // resolvers and the log need theirs.
 func descriptorBudget() int {
 	const reserve = 256

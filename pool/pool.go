@@ -100,6 +100,11 @@ func (p *Pool) Drain(ctx context.Context) error {
 	p.draining.Store(true)
 	p.cancel()
 	p.dial.stop()
+	p.wire.Each(func(c *wire.Conn) {
+		if _, dialling := c.Handler().(*approach); dialling {
+			c.Fail(ErrDraining)
+		}
+	})
 	for _, s := range p.allSites() {
 		s.wakeAll()
 	}
@@ -110,7 +115,7 @@ func (p *Pool) Drain(ctx context.Context) error {
 		err = ctx.Err()
 	}
 	// Closing the transport closes every connection, which settles what is
-	// left. Dials see the context and end by themselves.
+	// left. Handshakes see the context and end by themselves.
 	err = errors.Join(err, p.wire.Close())
 	p.dial.running.Wait()
 	for _, s := range p.allSites() {

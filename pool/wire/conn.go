@@ -2,21 +2,24 @@ package wire
 
 import (
 	"errors"
+	"fmt"
 	"io"
-	"syscall"
+	"net"
+	"os"
 	"time"
 
-	"github.com/panjf2000/gnet/v2"
+	"github.com/panjf2000/gnet/v2/pkg/netpoll"
+	"golang.org/x/sys/unix"
 )
 
-// Handler is told what happens to an enrolled connection. All its methods run
-// on the connection's event loop, one at a time, and must not block.
+// Handler is told what happens to a connection. All its methods run on the
+// connection's event loop, one at a time, and must not block.
 type Handler interface {
-	// OnOpen comes first.
+	// OnOpen comes when the connection stands.
 	OnOpen(c *Conn)
 	// OnBytes hands over what arrived, decrypted; b dies with the call.
 	OnBytes(c *Conn, b []byte)
-	// OnTimer comes when the time set by SetTimer is over.
+	// OnTimer comes when the time set by SetTimer, or by Connect, is over.
 	OnTimer(c *Conn)
 	// OnWake comes after Wake.
 	OnWake(c *Conn)
@@ -25,19 +28,24 @@ type Handler interface {
 	OnClose(c *Conn, err error)
 }
 
-// Conn is an enrolled connection.
+// Conn is a connection on an event loop.
 type Conn struct {
 	handler Handler
 	loop    *loop
 	tls     *SecureConn // nil: plain
-	gc      gnet.Conn
+	fd      int
+	dial    *dial // not nil until it stands
 
-	opened bool
+	// out is what the socket did not take, from sent on.
+	out     []byte
+	sent    int
+	writing bool // the poller tells when the socket takes more
+
 	// depth counts handler calls under way: what happens to the connection
 	// inside one (a failing write closes it) is told after it.
 	depth   int
 	closing bool // Close was called
-	gone    bool // gnet is done with it: gc must not be used
+	gone    bool // the socket is closed, or somebody else's
 	told    bool // OnClose was called
 
 	failed error // why TLS ends the connection, when it does
@@ -52,6 +60,12 @@ type Conn struct {
 	waking bool // under loop.mu: a wake-up is on its way
 }
 
+// Handle gives the connection another handler from the next call on. Loop only.
+func (c *Conn) Handle(h Handler) { c.handler = h }
+
+// Handler is who is told. Loop only.
+func (c *Conn) Handler() Handler { return c.handler }
+
 // SetTimer sets the one timer of the connection to d from now, replacing what
 // was set; 0 or less: none. Moving it to later is nearly free. Loop only.
 func (c *Conn) SetTimer(d time.Duration) {
@@ -64,15 +78,11 @@ func (c *Conn) SetTimer(d time.Duration) {
 }
 
 // Unsent is how many octets the socket has not taken yet. Loop only.
-func (c *Conn) Unsent() int {
-	if c.gone {
-		return 0
-	}
-	return c.gc.OutboundBuffered()
-}
+func (c *Conn) Unsent() int { return len(c.out) - c.sent }
 
 // Wake makes OnWake run on the loop, once for any number of calls before it
-// does. After the end it does nothing. Any goroutine.
+// does. Before the connection stands and after its end it does nothing. Any
+// goroutine.
 func (c *Conn) Wake() {
 	l := c.loop
 	l.mu.Lock()
@@ -94,9 +104,68 @@ func (c *Conn) Execute(f func()) bool { return c.loop.post(task{run: f}) }
 // method has returned. Loop only.
 func (c *Conn) Close() { c.closing = true }
 
-func (c *Conn) open(gc gnet.Conn) {
-	c.gc = gc
-	c.opened = true
+// Fail ends the connection, standing or not, without a word to the peer; OnClose
+// gets err. After the end it does nothing. Any goroutine.
+func (c *Conn) Fail(err error) {
+	c.loop.post(task{run: func() { c.lost(err) }})
+}
+
+// Detach takes a plain connection off its loop, to be used with blocking calls;
+// its handler hears no more of it, not even when there is an error: then the
+// connection is closed. Loop only.
+func (c *Conn) Detach() (net.Conn, error) {
+	if c.gone || c.tls != nil || c.dial != nil {
+		return nil, errors.New("detach: not an open, plain connection")
+	}
+	_ = c.loop.poller.Delete(c.fd)
+	c.forget()
+	c.told = true
+	f := os.NewFile(uintptr(c.fd), "tcp")
+	defer f.Close()
+	nc, err := net.FileConn(f) // duplicates the descriptor
+	if err != nil {
+		return nil, fmt.Errorf("detach connection: %w", err)
+	}
+	return nc, nil
+}
+
+// register puts the socket on the loop: it is told of everything until watch
+// says less. Loop only.
+func (c *Conn) register() error {
+	l := c.loop
+	if err := l.poller.AddReadWrite(c.attachment(), false); err != nil {
+		return err
+	}
+	c.writing = true
+	l.conns[c.fd] = c
+	return nil
+}
+
+func (c *Conn) attachment() *netpoll.PollAttachment {
+	return &netpoll.PollAttachment{FD: c.fd, Callback: c.loop.event}
+}
+
+// watch has the poller tell when the socket takes more, if there is more.
+func (c *Conn) watch() {
+	want := c.Unsent() > 0
+	if want == c.writing {
+		return
+	}
+	mod := c.loop.poller.ModRead
+	if want {
+		mod = c.loop.poller.ModReadWrite
+	}
+	if err := mod(c.attachment(), false); err != nil {
+		c.lost(err)
+		return
+	}
+	c.writing = want
+}
+
+func (c *Conn) open() {
+	if c.gone {
+		return
+	}
 	if c.tls != nil {
 		c.tls.attach()
 	}
@@ -109,13 +178,40 @@ func (c *Conn) open(gc gnet.Conn) {
 	c.leave()
 }
 
-func (c *Conn) received(b []byte) {
-	if c.gone || len(b) == 0 {
-		return
+// moved is told what happened to the socket. Loop only.
+func (c *Conn) moved(ev netpoll.IOEvent, flags netpoll.IOFlags) {
+	failed := netpoll.IsErrorEvent(ev, flags)
+	if c.dial != nil {
+		if failed || netpoll.IsWriteEvent(ev) {
+			c.connected()
+		}
+		return // what has arrived is told again
 	}
-	c.depth++
-	c.input(b)
-	c.leave()
+	if netpoll.IsWriteEvent(ev) {
+		c.depth++
+		c.flush()
+		c.leave()
+	}
+	if !c.gone && (failed || netpoll.IsReadEvent(ev)) {
+		c.read()
+	}
+}
+
+// read takes what has arrived, once: what is left is told again.
+func (c *Conn) read() {
+	b := c.loop.input
+	n, err := unix.Read(c.fd, b)
+	switch {
+	case n > 0:
+		c.depth++
+		c.input(b[:n])
+		c.leave()
+	case n == 0 && err == nil:
+		c.lost(io.EOF)
+	case err == unix.EAGAIN || err == unix.EINTR:
+	default:
+		c.lost(os.NewSyscallError("read", err))
+	}
 }
 
 func (c *Conn) input(b []byte) {
@@ -130,7 +226,7 @@ func (c *Conn) woken() {
 	c.loop.mu.Lock()
 	c.waking = false
 	c.loop.mu.Unlock()
-	if c.gone {
+	if c.gone || c.dial != nil {
 		return
 	}
 	c.depth++
@@ -157,63 +253,61 @@ func (c *Conn) leave() {
 		if c.tls != nil {
 			c.closeNotify()
 		}
-		if !c.gone {
-			_ = c.gc.EventLoop().Close(c.gc) // calls lost
-		}
+		c.lost(nil)
 	}
 	if c.gone {
 		c.finish()
 	}
 }
 
-// lost is called when gnet closes the connection, whatever the reason: the end
-// of the stream, an error of a read or write (then in the middle of our own
-// Write), our Close, or the loop's end.
+// lost closes the socket, whatever the reason: the end of the stream, an error of
+// a read or write (then in the middle of our own Write), our Close, or the loop's
+// end. Loop only.
 func (c *Conn) lost(err error) {
 	if c.gone {
 		return
 	}
-	switch {
-	case c.closing:
+	if c.closing {
 		err = c.failed
-	case err == nil:
-		err = ErrClosed // the loop is stopping
-	default:
-		err = c.salvage(err)
 	}
-	c.gone = true
+	c.forget()
 	c.why = err
-	c.deadline = 0
-	c.loop.timers.remove(c)
-	c.loop.count.Add(-1)
+	if c.fd >= 0 {
+		_ = unix.Close(c.fd) // which takes it from the poller: it has no duplicate
+	}
 	if c.depth == 0 {
 		c.finish()
 	}
 }
 
-// salvage reads what still lies in the socket: a peer that answers and closes
-// at once makes the next write fail, and gnet then closes without having read.
-// Each answer found here is a message that is not uncertain.
-func (c *Conn) salvage(err error) error {
-	buf := make([]byte, 4<<10)
+// forget takes the connection off the loop's books.
+func (c *Conn) forget() {
+	c.gone = true
+	c.deadline = 0
+	c.out, c.sent = nil, 0
+	l := c.loop
+	l.timers.remove(c)
+	l.count.Add(-1)
+	if c.fd >= 0 && l.conns[c.fd] == c {
+		delete(l.conns, c.fd)
+	}
+}
+
+// salvage reads what still lies in the socket: a peer that answers and closes at
+// once makes the next write fail, before what it said was read. Each answer found
+// here is a message that is not uncertain.
+func (c *Conn) salvage() {
+	b := c.loop.input
 	for len(c.rest) < maxSalvage {
-		n, rerr := syscall.Read(c.gc.Fd(), buf)
-		if rerr == syscall.EINTR {
+		n, err := unix.Read(c.fd, b)
+		if err == unix.EINTR {
 			continue
 		}
-		if n > 0 {
-			c.rest = append(c.rest, buf[:n]...)
-			continue
+		if n <= 0 {
+			break
 		}
-		if rerr != nil && rerr != syscall.EAGAIN && errors.Is(err, io.EOF) {
-			return rerr // a reset that gnet calls the end of the stream
-		}
-		break
+		c.rest = append(c.rest, b[:n]...)
 	}
-	if errors.Is(err, io.EOF) {
-		return io.EOF
-	}
-	return err
 }
 
 // maxSalvage bounds what is read from a connection that has ended.

@@ -1,25 +1,25 @@
-// Package wire is the transport under the pool: gnet event loops, dialling with
-// a source address and a time-out, TLS, and timers. It moves bytes and knows
+// Package wire is the transport under the pool: event loops on gnet's poller,
+// connecting with a source address, TLS, and timers. It moves bytes and knows
 // nothing of SMTP.
 //
 // # Life of a connection
 //
-// It is dialled ([Dial]), and where wanted secured ([TLS.Client]), on a
-// goroutine of its own with blocking calls and deadlines; then it is enrolled
-// into an event loop ([Wire.Enroll]), which costs the goroutine its job: from
-// there on only that loop touches the connection, and tells its [Handler] what
-// happens. Event loops never wait: DNS, dialling and handshakes run elsewhere.
+// An event loop connects it ([Wire.Connect]) and is the only one that ever touches
+// it: it tells the connection's [Handler] what happens. Event loops never wait, so
+// what must is done elsewhere: a handshake is led by blocking calls on a goroutine
+// ([TLS.Client]), for which the connection leaves its loop ([Conn.Detach]) and
+// comes back ([Wire.Enroll]).
 //
 // # Concurrency
 //
 // Every method says which goroutine may call it: "loop only" means from inside
-// a Handler's method of the same connection, "any goroutine" means that.
+// a Handler's method of the same connection, "any goroutine" means that. A loop
+// is one goroutine; [Wire.Close] stops all and waits for them.
 //
 // # BUGS
 //
-// gnet keeps what the socket did not take in memory without bound and without
-// telling; the owner bounds what it has under way and looks at [Conn.Unsent].
-// When gnet closes a connection it flushes only what the socket takes at once.
-// Link-local IPv6 addresses with a zone are refused: gnet would hand the zone's
-// text to a buffer pool when the connection closes.
+// What the socket did not take is kept in memory without bound; the owner bounds
+// what it has under way and looks at [Conn.Unsent]. A connection that is closed
+// sends of that only what the socket takes at once. Link-local IPv6 addresses with
+// a zone are refused.
 package wire

@@ -178,7 +178,7 @@ func TestCloseNotifyIsTheEnd(t *testing.T) {
 
 func TestHandshakeHonoursItsContextAndPolicy(t *testing.T) {
 	t.Parallel()
-	raw, _ := dial(t)
+	raw, _ := dialled(t)
 	defer raw.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 	defer cancel()
@@ -200,7 +200,7 @@ func TestHandshakeHonoursItsContextAndPolicy(t *testing.T) {
 		{"other", true, false, false}, // not even by a session that was not verified
 		{"mx.", true, true, false},
 	} {
-		raw, peer := dial(t)
+		raw, peer := dialled(t)
 		go func() {
 			s := tls.Server(peer, &tls.Config{Certificates: []tls.Certificate{cert}})
 			if s.Handshake() == nil {

@@ -5,14 +5,15 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"runtime"
-	"sync"
 	"sync/atomic"
+	"syscall"
 
-	"github.com/panjf2000/gnet/v2"
+	"golang.org/x/sys/unix"
 )
 
-// ErrClosed is returned by Enroll after Close.
+// ErrClosed is returned by Connect and Enroll after Close.
 var ErrClosed = errors.New("transport is closed")
 
 // MaxLoops is the most event loops a Wire may have.
@@ -22,7 +23,7 @@ const MaxLoops = 128
 type Options struct {
 	// Loops is the number of event loops, 1 to MaxLoops; 0 takes GOMAXPROCS.
 	Loops int
-	// Log takes what the event loop library has to say; nil: nothing is said.
+	// Log is told when an event loop fails; nil: nobody is.
 	Log *slog.Logger
 }
 
@@ -31,19 +32,11 @@ type Options struct {
 type Wire struct {
 	loops []*loop
 	// pick spreads equally loaded loops.
-	pick atomic.Uint32
-
-	// enrolling is read-held while a connection is handed to a loop, so that
-	// Close never stops a loop under an enrolment that waits for it.
-	enrolling sync.RWMutex
-	closed    bool // under enrolling
+	pick   atomic.Uint32
+	closed atomic.Bool
 }
 
 // New starts the event loops.
-//
-// Each loop is a gnet client of its own with a single event loop: gnet's own
-// choice looks at counts that only move once a connection is registered, so
-// connections enrolled together would pile onto one loop.
 func New(opts Options) (*Wire, error) {
 	if opts.Loops == 0 {
 		opts.Loops = min(runtime.GOMAXPROCS(0), MaxLoops)
@@ -53,12 +46,7 @@ func New(opts Options) (*Wire, error) {
 	}
 	w := &Wire{}
 	for range opts.Loops {
-		l := newLoop()
-		client, err := gnet.NewClient(l, gnet.WithNumEventLoop(1), gnet.WithLogger(logger{opts.Log}))
-		if err == nil {
-			l.client = client
-			err = client.Start()
-		}
+		l, err := newLoop(opts.Log)
 		if err != nil {
 			_ = w.Close()
 			return nil, fmt.Errorf("transport: start event loop: %w", err)
@@ -68,38 +56,83 @@ func New(opts Options) (*Wire, error) {
 	return w, nil
 }
 
-// Enroll hands a connection to the least loaded event loop: c is what Dial gave,
-// or what TLS.Client made of it. It takes c over in every case: the descriptor
-// is duplicated and c closed, also on error.
-//
-// When Enroll returns nil the handler's OnOpen has run, and OnClose may have.
-// When it returns an error the handler was not and will not be called.
-// Not to be called from an event loop: it waits for one.
-func (w *Wire) Enroll(c net.Conn, h Handler) error {
-	w.enrolling.RLock()
-	defer w.enrolling.RUnlock()
-	if w.closed {
-		_ = c.Close()
+// hand gives a new connection to the least loaded loop, which runs begin. The
+// only error is ErrClosed.
+func (w *Wire) hand(c *Conn, begin func()) error {
+	l := w.leastLoaded()
+	c.loop = l
+	l.count.Add(1)
+	if w.closed.Load() || !l.post(task{run: begin}) {
+		l.count.Add(-1)
 		return ErrClosed
 	}
+	return nil
+}
+
+// Enroll hands a connection that stands to the least loaded event loop: c is
+// what was dialled or detached, or what TLS.Client made of that. It takes c over in
+// every case: the descriptor is duplicated and c closed, also on error.
+//
+// When Enroll returns nil the handler will be called: OnOpen, or OnClose if no
+// means were left. When it returns an error, it will not. Any goroutine.
+func (w *Wire) Enroll(c net.Conn, h Handler) error {
 	conn := &Conn{handler: h}
 	if s, ok := c.(*SecureConn); ok {
 		conn.tls, c = s, s.raw
 	}
-	l := w.leastLoaded()
-	conn.loop = l
-	l.count.Add(1)
-	if _, err := l.client.EnrollContext(c, conn); err != nil {
-		l.count.Add(-1)
+	fd, err := duplicate(c)
+	_ = c.Close()
+	if err != nil {
 		return fmt.Errorf("enrol connection: %w", err)
 	}
-	// gnet reports success even when the registration failed; it has returned
-	// from the loop, so this read is ordered behind OnOpen.
-	if !conn.opened {
-		l.count.Add(-1)
-		return errors.New("enrol connection: event loop refused it")
+	conn.fd = fd
+	err = w.hand(conn, func() {
+		if err := conn.register(); err != nil {
+			conn.lost(err)
+			return
+		}
+		conn.watch()
+		conn.open()
+	})
+	if err != nil {
+		_ = unix.Close(fd)
 	}
-	return nil
+	return err
+}
+
+// duplicate is c's descriptor once more, which is ours.
+func duplicate(c net.Conn) (fd int, err error) {
+	sc, ok := c.(syscall.Conn)
+	if !ok {
+		return -1, fmt.Errorf("%T has no descriptor", c)
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	var dup error
+	err = raw.Control(func(from uintptr) {
+		fd, dup = unix.FcntlInt(from, unix.F_DUPFD_CLOEXEC, 0)
+		if dup == nil {
+			dup = unix.SetNonblock(fd, true)
+		}
+	})
+	if err == nil {
+		err = os.NewSyscallError("fcntl", dup)
+	}
+	return fd, err
+}
+
+// Each calls f on every loop for each connection that it carries or begins,
+// without waiting for that. Any goroutine.
+func (w *Wire) Each(f func(c *Conn)) {
+	for _, l := range w.loops {
+		l.post(task{run: func() {
+			for _, c := range l.conns {
+				f(c)
+			}
+		}})
+	}
 }
 
 func (w *Wire) leastLoaded() *loop {
@@ -128,12 +161,9 @@ func (w *Wire) Connections() int {
 // Close closes every connection (its handler is told with ErrClosed), stops the
 // loops and waits for them. A second call does nothing.
 func (w *Wire) Close() error {
-	w.enrolling.Lock()
-	defer w.enrolling.Unlock()
-	if w.closed {
+	if !w.closed.CompareAndSwap(false, true) {
 		return nil
 	}
-	w.closed = true
 	var errs []error
 	for _, l := range w.loops {
 		errs = append(errs, l.stop())

@@ -2,12 +2,10 @@ package wire
 
 import (
 	"bytes"
-	"context"
 	"crypto/rand"
 	"errors"
 	"io"
 	"net"
-	"net/netip"
 	"sync"
 	"testing"
 	"time"
@@ -16,10 +14,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// gnet's worker pool keeps two goroutines for the life of the process.
-	goleak.VerifyTestMain(m,
-		goleak.IgnoreTopFunction("github.com/panjf2000/ants/v2.(*poolCommon).purgeStaleWorkers"),
-		goleak.IgnoreTopFunction("github.com/panjf2000/ants/v2.(*poolCommon).ticktock"))
+	goleak.VerifyTestMain(m)
 }
 
 // probe is a Handler that remembers.
@@ -119,18 +114,18 @@ func pair(t *testing.T) (*Wire, net.Conn, *net.TCPConn) {
 			t.Errorf("%d connections counted after Close", n)
 		}
 	})
-	c, peer := dial(t)
+	c, peer := dialled(t)
 	return w, c, peer
 }
 
-func dial(t *testing.T) (net.Conn, *net.TCPConn) {
+func dialled(t *testing.T) (net.Conn, *net.TCPConn) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer ln.Close()
-	c, err := Dial(context.Background(), netip.Addr{}, ln.Addr().(*net.TCPAddr).AddrPort(), time.Second)
+	c, err := net.Dial("tcp", ln.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,11 +142,7 @@ func enrol(t *testing.T, w *Wire, c net.Conn, p *probe) {
 	if err := w.Enroll(c, p); err != nil {
 		t.Fatal(err)
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.opened != 1 {
-		t.Fatal("Enroll returned before OnOpen")
-	}
+	p.await(t, "it is open", func() bool { return p.opened == 1 })
 }
 
 func TestBytesGoBothWaysInOrder(t *testing.T) {
@@ -317,7 +308,7 @@ func TestTimersOfManyFireEach(t *testing.T) {
 	defer func() { _ = w.Close() }()
 	var wg sync.WaitGroup
 	for i := range 50 {
-		c, _ := dial(t)
+		c, _ := dialled(t)
 		p := newProbe()
 		left := 3
 		wg.Add(1)
@@ -377,7 +368,7 @@ func TestClosingTheWireTellsEveryHandler(t *testing.T) {
 		t.Error("Execute accepted after the end")
 	}
 	p.conn.Wake()
-	c2, peer2 := dial(t)
+	c2, peer2 := dialled(t)
 	if err := w.Enroll(c2, newProbe()); !errors.Is(err, ErrClosed) {
 		t.Errorf("Enroll after Close: %v", err)
 	}
@@ -395,38 +386,6 @@ func TestWhatIsNoSocketIsRefused(t *testing.T) {
 	p := newProbe()
 	if err := w.Enroll(a, p); err == nil || p.opened+p.closed != 0 {
 		t.Errorf("got %v, handler called %d times", err, p.opened+p.closed)
-	}
-}
-
-func TestDial(t *testing.T) {
-	t.Parallel()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	to := ln.Addr().(*net.TCPAddr).AddrPort()
-	c, err := Dial(context.Background(), netip.MustParseAddr("127.0.0.2"), to, time.Second)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := c.LocalAddr().(*net.TCPAddr).IP.String(); got != "127.0.0.2" {
-		t.Errorf("came from %s", got)
-	}
-	_ = c.Close()
-	_ = ln.Close()
-	if _, err := Dial(context.Background(), netip.Addr{}, to, time.Second); err == nil || Exhausted(err) {
-		t.Errorf("refused connect gives %v", err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	if _, err := Dial(ctx, netip.Addr{}, to, time.Second); !errors.Is(err, context.Canceled) && err == nil {
-		t.Errorf("cancelled dial gives %v", err)
-	}
-	if _, err := Dial(context.Background(), netip.Addr{}, netip.MustParseAddrPort("[fe80::1%lo]:25"), time.Second); err == nil {
-		t.Error("an address with a zone was dialled")
-	}
-	if _, err := Dial(context.Background(), netip.MustParseAddr("192.0.2.7"), to, time.Second); !Exhausted(err) {
-		t.Errorf("an address that is not ours gives %v", err)
 	}
 }
 
