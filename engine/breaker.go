@@ -81,7 +81,7 @@ func (e *Engine) hold(f *flow, key string, s ledger.Settlement, now time.Time) b
 	e.settleResting(held, until)
 	e.log.Warn("breaker tripped: the site refuses this campaign", "campaign", r.campaign.Name(), "site", site.name,
 		"recipients", len(held), "reply", s.Text, "until", until)
-	site.note(reason)
+	site.replies.note(Reply{At: now, Code: int(s.Code), Text: reason})
 	e.learn(learnedBreaker, r.campaign.Name()+"\x00"+site.name, append(binary.BigEndian.AppendUint64(nil, uint64(until.UnixMilli())), reason...))
 	for _, l := range e.lanesOf(site) {
 		e.rest(l, r, reason, until)

@@ -66,6 +66,7 @@ type Engine struct {
 	overrides overrides
 	meters    *meters
 	names     names
+	counted   census
 	tuning    tuning
 }
 

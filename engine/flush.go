@@ -180,10 +180,3 @@ func eachDomainAt(site string, runs []*Run, fn func(*Run, *ledger.Domain)) error
 	}
 	return nil
 }
-
-// siteNamed is the site of that name that is dealt with now; nil: none.
-func (e *Engine) siteNamed(name string) *site {
-	e.routing.Lock()
-	defer e.routing.Unlock()
-	return e.sites[name]
-}

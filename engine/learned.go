@@ -17,7 +17,7 @@ const (
 )
 
 // housekeep saves what was learned every few seconds, so that a kill loses
-// little of it.
+// little of it, and samples how fast the sites answer.
 func (e *Engine) housekeep(ctx context.Context) {
 	tick := time.NewTicker(5 * time.Second)
 	defer tick.Stop()
@@ -27,6 +27,7 @@ func (e *Engine) housekeep(ctx context.Context) {
 			return
 		case <-tick.C:
 			e.saveLearned()
+			e.takeSamples(e.now())
 		}
 	}
 }

@@ -85,25 +85,10 @@ func (e *Engine) Progress(most int) Progress {
 	return p
 }
 
-// Site looks at one site, with its hosts; ok is false when the engine deals
-// with no such site now. Any goroutine.
-func (e *Engine) Site(name string) (p SiteProgress, hosts []pool.HostSnapshot, ok bool) {
-	e.routing.Lock()
-	s := e.sites[name]
-	e.routing.Unlock()
-	if s == nil {
-		return SiteProgress{}, nil, false
-	}
-	return s.progress(e.now()), s.pool.Snapshot().Hosts, true
-}
-
 func (s *site) progress(now time.Time) SiteProgress {
 	p := SiteProgress{
 		Site: s.name, Sent: s.sent.Load(), Deferred: s.deferred.Load(), Bounced: s.bounced.Load(),
-		Uncertain: s.uncertain.Load(), Connections: int(s.connections.Load()),
-	}
-	if text := s.lastReply.Load(); text != nil {
-		p.LastReply = *text
+		Uncertain: s.uncertain.Load(), Connections: int(s.connections.Load()), LastReply: s.replies.newest(),
 	}
 	for _, l := range s.limiters {
 		snap := l.Snapshot(now)

@@ -262,7 +262,7 @@ func hosts(r *mx.Route) []pool.Host {
 func (e *Engine) unreachable(l *lane, f pool.Failure, retry time.Time) {
 	now := e.now()
 	reason := f.Error()
-	l.site.note(reason)
+	l.site.replies.note(Reply{At: now, Code: f.Reply.Code, Text: reason})
 	e.log.Warn("site cannot be reached", "site", l.site.name, "host", f.Host, "reason", reason, "retry", retry)
 	e.restLane(l, reason, now, retry)
 }

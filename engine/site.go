@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"maps"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -25,12 +27,15 @@ type site struct {
 
 	sent, deferred, bounced, uncertain atomic.Uint64
 	connections                        atomic.Int32
-	// lastReply is the last answer that was no plain success, for people.
-	lastReply atomic.Pointer[string]
+	replies                            replies
+	tempo                              tempo
 }
 
-// note keeps a reason or reply for the display.
-func (s *site) note(text string) { s.lastReply.Store(&text) }
+// sample is the counters as of now.
+func (s *site) sample(now time.Time) sample {
+	deferred := s.deferred.Load()
+	return sample{at: now, answers: s.sent.Load() + deferred + s.bounced.Load() + s.uncertain.Load(), deferred: deferred}
+}
 
 // count takes an outcome for the display.
 func (s *site) count(state ledger.State) {
@@ -54,7 +59,7 @@ func (s *site) delivered(via *pool.Connection, now time.Time) {
 // refused lets the limits learn from a refusal that concerns us as sender.
 func (s *site) refused(via *pool.Connection, now time.Time, v *bounce.Verdict, out *smtp.Outcome) {
 	reply := out.Reply.String()
-	s.note(reply)
+	s.replies.note(Reply{At: now, Code: out.Reply.Code, Text: reply})
 	limiter := s.limiters[via.Source()]
 	if v.Signal.Kind != throttle.KindNone {
 		if limiter.Deferred(now, v.Signal) {
@@ -114,20 +119,36 @@ func (e *Engine) siteFor(name string) *site {
 		s.limiters[from.Name] = e.throttle.Limiter(name, from.Name)
 		return s.limiters[from.Name]
 	}, pool.SiteOptions{TopGear: gear(top)})
+	s.tempo.take(sample{at: e.now()})
 	e.sites[name] = s
 	return s
 }
 
+// siteNamed is the site of that name that is dealt with now; nil: none.
+func (e *Engine) siteNamed(name string) *site {
+	e.routing.Lock()
+	defer e.routing.Unlock()
+	return e.sites[name]
+}
+
+// takeSamples measures every site's tempo.
+func (e *Engine) takeSamples(now time.Time) {
+	e.routing.Lock()
+	sites := slices.Collect(maps.Values(e.sites))
+	e.routing.Unlock()
+	for _, s := range sites {
+		s.tempo.take(s.sample(now))
+	}
+}
+
 // ConnectFailed implements pool.Observer.
 func (e *Engine) ConnectFailed(at *pool.Site, f pool.Failure) {
-	e.routing.Lock()
-	s := e.sites[at.Name()]
-	e.routing.Unlock()
+	s := e.siteNamed(at.Name())
 	if s == nil {
 		return
 	}
 	now := e.now()
-	s.note(f.Error())
+	s.replies.note(Reply{At: now, Code: f.Reply.Code, Text: f.Error()})
 	limiter := s.limiters[f.Source]
 	if f.Reply.Code == 0 {
 		if limiter.ConnectFailed(now) {

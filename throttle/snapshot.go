@@ -26,6 +26,10 @@ type Snapshot struct {
 	// Reason is the last cause of Learned, RestsUntil or Probing: a Kind's
 	// name, "unreachable", or what was given to Rest.
 	Reason string
+	// Since is when what Reason speaks of began, or grew worse. NextTry is when
+	// the rest ends, or a lowered bound takes its next step up at the earliest;
+	// zero: that time has come.
+	Since, NextTry time.Time
 }
 
 // Snapshot is how the limiter stands at this moment.
@@ -51,6 +55,33 @@ func (l *Limiter) Snapshot(now time.Time) Snapshot {
 	}
 	if s.Learned || phase != running {
 		s.Reason = l.lesson.why
+		s.Since, s.NextTry = l.lesson.begun(), l.lesson.nextTry(now)
 	}
 	return s
+}
+
+// begun is when what holds the limiter back now began.
+func (s *lesson) begun() (at time.Time) {
+	if s.phase == resting {
+		return s.restUntil.Add(-s.restSpan)
+	}
+	for _, w := range []*window{&s.conns, &s.rate} {
+		if w.learned() && (at.IsZero() || w.cutAt.Before(at)) {
+			at = w.cutAt
+		}
+	}
+	return at
+}
+
+// nextTry is when more will be tried next, zero when it is now.
+func (s *lesson) nextTry(now time.Time) (at time.Time) {
+	if s.phase == resting {
+		return s.restUntil
+	}
+	for _, w := range []*window{&s.conns, &s.rate} {
+		if w.learned() && w.next.After(now) && (at.IsZero() || w.next.Before(at)) {
+			at = w.next
+		}
+	}
+	return at
 }

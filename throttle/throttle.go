@@ -58,6 +58,14 @@ func (t *Throttle) Limiter(site, source string) *Limiter {
 	return l
 }
 
+// Find gives the limiter of one site and source if there is one; nil: nothing
+// was ever asked of it, nor learned.
+func (t *Throttle) Find(site, source string) *Limiter {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.limiters[Key{site, source}]
+}
+
 // SetRules replaces all rules, those of SetLimits included; limiters follow at
 // once. An invalid rule changes nothing.
 func (t *Throttle) SetRules(now time.Time, rules Rules) error {

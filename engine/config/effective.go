@@ -41,6 +41,19 @@ func (o Origin) String() string {
 // Origin is where the setting's value came from.
 func (c *Config) Origin(key string) Origin { return c.origins[key] }
 
+// LimitOrigin is where a site, or a domain that is a site of its own, has one of
+// its limits from: connections, connection_rate, message_rate,
+// messages_per_connection or gear. What its own rule leaves unsaid comes from
+// the default limits.
+func (c *Config) LimitOrigin(site, limit string) Origin {
+	for _, prefix := range []string{"limits.sites", "limits.domains"} {
+		if o, own := c.origins[document.Join(document.Join(prefix, site), limit)]; own {
+			return o
+		}
+	}
+	return c.Origin("limits.default." + limit)
+}
+
 // Effective is one setting as it is in force.
 type Effective struct {
 	Key, Value string
@@ -110,12 +123,7 @@ func listLimits(prefix string, at func(*Config) map[string]Limit) func(*Config) 
 				{"messages_per_connection", strconv.Itoa(limit.MessagesPerConnection)},
 				{"gear", limit.Gear},
 			} {
-				key := document.Join(document.Join(prefix, name), v.key)
-				origin, own := c.origins[key]
-				if !own { // filled from the default limits
-					origin = c.Origin("limits.default." + v.key)
-				}
-				all = append(all, Effective{key, v.value, origin})
+				all = append(all, Effective{document.Join(document.Join(prefix, name), v.key), v.value, c.LimitOrigin(name, v.key)})
 			}
 		}
 		return all

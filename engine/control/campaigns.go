@@ -140,13 +140,15 @@ func status(err error) error {
 	switch {
 	case err == nil || errors.As(err, &known):
 		return err
-	case errors.Is(err, ledger.ErrNoCampaign):
+	case errors.Is(err, ledger.ErrNoCampaign), errors.Is(err, engine.ErrNoSite):
 		return connect.NewError(connect.CodeNotFound, err)
 	case errors.Is(err, context.Canceled):
 		return connect.NewError(connect.CodeCanceled, err)
 	case errors.Is(err, pause.ErrInvalid), errors.Is(err, engine.ErrInvalidLimits):
 		return connect.NewError(connect.CodeInvalidArgument, err)
-	case errors.Is(err, pause.ErrNotHeld), errors.Is(err, engine.ErrCancelled), errors.Is(err, engine.ErrFinished), errors.Is(err, engine.ErrBegun), errors.Is(err, ledger.ErrNotEnded), errors.As(err, &mistakes):
+	case errors.As(err, &mistakes), errors.Is(err, pause.ErrNotHeld), errors.Is(err, ledger.ErrNotEnded),
+		errors.Is(err, engine.ErrCancelled), errors.Is(err, engine.ErrFinished), errors.Is(err, engine.ErrBegun),
+		errors.Is(err, engine.ErrNotSending):
 		return connect.NewError(connect.CodeFailedPrecondition, err)
 	case errors.Is(err, ledger.ErrClosed), errors.Is(err, engine.ErrDraining):
 		return connect.NewError(connect.CodeUnavailable, err)

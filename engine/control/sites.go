@@ -2,61 +2,15 @@ package control
 
 import (
 	"context"
-	"fmt"
 	"time"
-
-	"connectrpc.com/connect"
 
 	"github.com/penstock-mail/penstock/engine"
 	pb "github.com/penstock-mail/penstock/engine/control/penstockv1"
 	"github.com/penstock-mail/penstock/engine/pause"
-	"github.com/penstock-mail/penstock/pool"
-	"github.com/penstock-mail/penstock/pool/smtp"
 )
 
 // sites implements penstock.v1.SiteService.
 type sites struct{ desk *desk }
-
-// Bounds of a list of sites.
-const (
-	usualSites = 100
-	mostSites  = 1000
-)
-
-func (s *sites) ListSites(_ context.Context, req *pb.ListSitesRequest) (*pb.ListSitesResponse, error) {
-	most := int(req.Limit)
-	switch {
-	case most == 0:
-		most = usualSites
-	case most > mostSites:
-		return nil, connect.NewError(connect.CodeInvalidArgument, fmt.Errorf("limit is %d, at most %d may be", req.Limit, mostSites))
-	}
-	e := s.desk.engine
-	if e == nil {
-		return nil, errNotSending
-	}
-	res := &pb.ListSitesResponse{}
-	for _, p := range e.Progress(most).Sites {
-		res.Sites = append(res.Sites, site(e, &p))
-	}
-	return res, nil
-}
-
-func (s *sites) GetSite(_ context.Context, req *pb.GetSiteRequest) (*pb.GetSiteResponse, error) {
-	e := s.desk.engine
-	if e == nil {
-		return nil, errNotSending
-	}
-	p, hosts, ok := e.Site(req.Site)
-	if !ok {
-		return nil, connect.NewError(connect.CodeNotFound, fmt.Errorf("nothing is being sent to a site %q now; penstock site list shows those that there are", req.Site))
-	}
-	res := &pb.GetSiteResponse{Site: site(e, &p)}
-	for i := range hosts {
-		res.Hosts = append(res.Hosts, host(&hosts[i]))
-	}
-	return res, nil
-}
 
 func (s *sites) PauseSite(ctx context.Context, req *pb.PauseSiteRequest) (*pb.PauseSiteResponse, error) {
 	if req.Site == "" {
@@ -83,12 +37,9 @@ func (s *sites) ResumeSite(ctx context.Context, req *pb.ResumeSiteRequest) (*pb.
 }
 
 func (s *sites) SetSiteLimits(ctx context.Context, req *pb.SetSiteLimitsRequest) (*pb.SetSiteLimitsResponse, error) {
-	if req.Site == "" {
-		return nil, errNoSite
-	}
-	e := s.desk.engine
-	if e == nil {
-		return nil, errNotSending
+	e, err := s.desk.sender(req.Site)
+	if err != nil {
+		return nil, err
 	}
 	limits := engine.SiteLimits{Connections: int(req.Limits.GetConnections()), MessageRate: req.Limits.GetMessageRate()}
 	if req.Duration != nil {
@@ -100,27 +51,30 @@ func (s *sites) SetSiteLimits(ctx context.Context, req *pb.SetSiteLimitsRequest)
 	return &pb.SetSiteLimitsResponse{}, nil
 }
 
-func site(e *engine.Engine, p *engine.SiteProgress) *pb.Site {
-	s := &pb.Site{
-		Site: p.Site, Delivered: p.Sent, Deferred: p.Deferred, Bounced: p.Bounced, Uncertain: p.Uncertain,
-		Connections: uint32(p.Connections), ConnectionLimit: uint32(p.ConnectionLimit), MessageRate: p.MessageRate,
-		Backoff: p.Backoff, LastReply: p.LastReply, Pauses: pauses(e.Pauses().Holds(pause.Scope{Site: p.Site})),
+func (s *sites) FlushSite(ctx context.Context, req *pb.FlushSiteRequest) (*pb.FlushSiteResponse, error) {
+	e, err := s.desk.sender(req.Site)
+	if err != nil {
+		return nil, err
 	}
-	if l, ok := e.SiteLimits(p.Site); ok {
-		s.Limits = &pb.SiteLimits{Connections: uint32(l.Connections), MessageRate: l.MessageRate, Until: moment(l.Until)}
-	}
-	return s
+	n, err := e.FlushSite(ctx, req.Site, req.CampaignId)
+	return &pb.FlushSiteResponse{Recipients: uint64(n)}, status(err)
 }
 
-func host(h *pool.HostSnapshot) *pb.SiteHost {
-	p := &pb.SiteHost{
-		Host: h.Name, Connections: uint32(h.Connections), Connecting: uint32(h.Connecting), InFlight: uint32(h.InFlight), Resting: h.Resting,
+func (s *sites) ForgetSite(ctx context.Context, req *pb.ForgetSiteRequest) (*pb.ForgetSiteResponse, error) {
+	e, err := s.desk.sender(req.Site)
+	if err != nil {
+		return nil, err
 	}
-	if h.Gear != smtp.GearAuto {
-		p.Gear = h.Gear.String()
+	return &pb.ForgetSiteResponse{}, status(e.ForgetSite(ctx, req.Site))
+}
+
+// sender is the engine, for what only one can do with a site that is named.
+func (d *desk) sender(site string) (*engine.Engine, error) {
+	switch {
+	case site == "":
+		return nil, errNoSite
+	case d.engine == nil:
+		return nil, errNotSending
 	}
-	if !h.Last.At.IsZero() {
-		p.LastFailure = h.Last.Error()
-	}
-	return p
+	return d.engine, nil
 }

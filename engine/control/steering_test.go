@@ -297,6 +297,10 @@ func TestSiteIsShownPausedAndLimited(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if from := got.Site.Sources[0]; got.Site.State != "paused" || from.ConnectionLimit.Origin != "set" || from.MessageRate.Origin != "set" ||
+		from.MessageRate.Until == nil || from.MessagesPerConnection.Origin != "default" {
+		t.Errorf("site: %v", got)
+	}
 	if l := got.Site.Limits; len(got.Site.Pauses) != 1 || got.Site.ConnectionLimit != 1 || got.Site.MessageRate != 500 || l.GetUntil() == nil || l.Connections != 1 {
 		t.Errorf("site: %v", got)
 	}
@@ -374,6 +378,16 @@ func TestSteeringRefusesNonsense(t *testing.T) {
 		{"pause no site", connect.CodeInvalidArgument, "site is empty", func() error { _, err := c.PauseSite(ctx, &pb.PauseSiteRequest{}); return err }},
 		{"resume no site", connect.CodeInvalidArgument, "site is empty", func() error { _, err := c.ResumeSite(ctx, &pb.ResumeSiteRequest{}); return err }},
 		{"limit no site", connect.CodeInvalidArgument, "site is empty", func() error { _, err := c.SetSiteLimits(ctx, &pb.SetSiteLimitsRequest{}); return err }},
+		{"flush no site", connect.CodeInvalidArgument, "site is empty", func() error { _, err := c.FlushSite(ctx, &pb.FlushSiteRequest{}); return err }},
+		{"flush an unknown site", connect.CodeNotFound, "no-such-site", func() error { _, err := c.FlushSite(ctx, &pb.FlushSiteRequest{Site: "no-such-site"}); return err }},
+		{"flush what is not sent", connect.CodeFailedPrecondition, "not being sent", func() error {
+			_, err := c.FlushSite(ctx, &pb.FlushSiteRequest{Site: "s", CampaignId: "c"})
+			return err
+		}},
+		{"forget an unknown site", connect.CodeNotFound, "no-such-site", func() error { _, err := c.ForgetSite(ctx, &pb.ForgetSiteRequest{Site: "no-such-site"}); return err }},
+		{"an unknown order", connect.CodeInvalidArgument, `"size" is none of`, func() error { _, err := c.ListSites(ctx, &pb.ListSitesRequest{Order: "size"}); return err }},
+		{"an unknown state", connect.CodeInvalidArgument, `"lost" is none of`, func() error { _, err := c.ListSites(ctx, &pb.ListSitesRequest{States: []string{"lost"}}); return err }},
+		{"no token", connect.CodeInvalidArgument, "page_token", func() error { _, err := c.ListSites(ctx, &pb.ListSitesRequest{PageToken: "e30"}); return err }},
 		{"too many sites", connect.CodeInvalidArgument, "at most 1000", func() error { _, err := c.ListSites(ctx, &pb.ListSitesRequest{Limit: 1001}); return err }},
 		{"too many connections", connect.CodeInvalidArgument, "100000", func() error {
 			_, err := c.SetSiteLimits(ctx, &pb.SetSiteLimitsRequest{Site: "s", Limits: &pb.SiteLimits{Connections: math.MaxUint32}})

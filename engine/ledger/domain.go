@@ -259,6 +259,33 @@ func (d *Domain) Hasten(now time.Time) (n int) {
 	return n
 }
 
+// Backlog is who is still to be tried at a domain, or at several.
+type Backlog struct {
+	// Pending were never taken up; Waiting are in the retry queue: deferred, to be
+	// tried again, or handed back. Due is how many of these may be tried now.
+	Pending, Waiting, Due uint64
+}
+
+// Add counts others to them.
+func (b *Backlog) Add(o Backlog) {
+	b.Pending += o.Pending
+	b.Waiting += o.Waiting
+	b.Due += o.Due
+}
+
+// Backlog is who is still to be tried at the domain and which site serves it,
+// empty when that is not known.
+func (d *Domain) Backlog(now time.Time) (site string, b Backlog) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	b.Pending = uint64(d.fresh)
+	if d.active != nil {
+		b.Waiting = uint64(d.active.queue.due(1<<63 - 1))
+		b.Due = uint64(d.active.queue.due(millis(now)))
+	}
+	return d.site, b
+}
+
 // Site is the name given by SetSite, empty before that.
 func (d *Domain) Site() string {
 	d.mu.Lock()

@@ -52,7 +52,30 @@ type Site struct {
 	// What holds the site for all campaigns now.
 	Pauses []*Pause `protobuf:"bytes,11,rep,name=pauses,proto3" json:"pauses,omitempty"`
 	// Limits set by SetSiteLimits; absent when none are.
-	Limits        *SiteLimits `protobuf:"bytes,12,opt,name=limits,proto3" json:"limits,omitempty"`
+	Limits *SiteLimits `protobuf:"bytes,12,opt,name=limits,proto3" json:"limits,omitempty"`
+	// How it stands in a word: paused, resting (it objected, and nothing goes out
+	// for a while), slowed (it objected, and is sent less), sending, waiting
+	// (somebody is to be tried, and no connection is open) or idle.
+	State string `protobuf:"bytes,13,opt,name=state,proto3" json:"state,omitempty"`
+	// Recipients never taken up, of the campaigns that are being sent.
+	Pending uint64 `protobuf:"varint,14,opt,name=pending,proto3" json:"pending,omitempty"`
+	// Recipients that wait for their next attempt, or were taken up and handed back;
+	// those due included.
+	Waiting uint64 `protobuf:"varint,15,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	// Of these, those who may be tried now.
+	Due uint64 `protobuf:"varint,16,opt,name=due,proto3" json:"due,omitempty"`
+	// Connections on the way.
+	Connecting uint32 `protobuf:"varint,17,opt,name=connecting,proto3" json:"connecting,omitempty"`
+	// Messages sent and not answered.
+	InFlight uint32 `protobuf:"varint,18,opt,name=in_flight,json=inFlight,proto3" json:"in_flight,omitempty"`
+	// Answers a second over the last 5 to 10 seconds.
+	Rate float64 `protobuf:"fixed64,19,opt,name=rate,proto3" json:"rate,omitempty"`
+	// The share of answers that deferred over the last minute or less, 0 to 1.
+	DeferralShare float64 `protobuf:"fixed64,20,opt,name=deferral_share,json=deferralShare,proto3" json:"deferral_share,omitempty"`
+	// The last answers that were no plain success, at most 10, the newest first.
+	Replies []*SiteReply `protobuf:"bytes,21,rep,name=replies,proto3" json:"replies,omitempty"`
+	// What it is held to and how it stands, source by source.
+	Sources       []*SiteSource `protobuf:"bytes,22,rep,name=sources,proto3" json:"sources,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -171,6 +194,471 @@ func (x *Site) GetLimits() *SiteLimits {
 	return nil
 }
 
+func (x *Site) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Site) GetPending() uint64 {
+	if x != nil {
+		return x.Pending
+	}
+	return 0
+}
+
+func (x *Site) GetWaiting() uint64 {
+	if x != nil {
+		return x.Waiting
+	}
+	return 0
+}
+
+func (x *Site) GetDue() uint64 {
+	if x != nil {
+		return x.Due
+	}
+	return 0
+}
+
+func (x *Site) GetConnecting() uint32 {
+	if x != nil {
+		return x.Connecting
+	}
+	return 0
+}
+
+func (x *Site) GetInFlight() uint32 {
+	if x != nil {
+		return x.InFlight
+	}
+	return 0
+}
+
+func (x *Site) GetRate() float64 {
+	if x != nil {
+		return x.Rate
+	}
+	return 0
+}
+
+func (x *Site) GetDeferralShare() float64 {
+	if x != nil {
+		return x.DeferralShare
+	}
+	return 0
+}
+
+func (x *Site) GetReplies() []*SiteReply {
+	if x != nil {
+		return x.Replies
+	}
+	return nil
+}
+
+func (x *Site) GetSources() []*SiteSource {
+	if x != nil {
+		return x.Sources
+	}
+	return nil
+}
+
+// SiteReply is an answer of a site, or why there was none.
+type SiteReply struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When.
+	Time *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
+	// The SMTP reply code; 0 when nobody answered.
+	Code uint32 `protobuf:"varint,2,opt,name=code,proto3" json:"code,omitempty"`
+	// What was said, or went wrong.
+	Text          string `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SiteReply) Reset() {
+	*x = SiteReply{}
+	mi := &file_penstock_v1_site_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SiteReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SiteReply) ProtoMessage() {}
+
+func (x *SiteReply) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_v1_site_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SiteReply.ProtoReflect.Descriptor instead.
+func (*SiteReply) Descriptor() ([]byte, []int) {
+	return file_penstock_v1_site_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *SiteReply) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *SiteReply) GetCode() uint32 {
+	if x != nil {
+		return x.Code
+	}
+	return 0
+}
+
+func (x *SiteReply) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+// SiteSource is one source at one site.
+type SiteSource struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The source's name.
+	Source string `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`
+	// Connections that are open or on the way.
+	Connections uint32 `protobuf:"varint,2,opt,name=connections,proto3" json:"connections,omitempty"`
+	// Messages a second that were answered over the last 5 to 10 seconds, but for
+	// refusals that concern us as sender.
+	Rate float64 `protobuf:"fixed64,3,opt,name=rate,proto3" json:"rate,omitempty"`
+	// The most connections at once now.
+	ConnectionLimit *SiteBound `protobuf:"bytes,4,opt,name=connection_limit,json=connectionLimit,proto3" json:"connection_limit,omitempty"`
+	// New connections a second.
+	ConnectionRate *SiteBound `protobuf:"bytes,5,opt,name=connection_rate,json=connectionRate,proto3" json:"connection_rate,omitempty"`
+	// Messages a second now.
+	MessageRate *SiteBound `protobuf:"bytes,6,opt,name=message_rate,json=messageRate,proto3" json:"message_rate,omitempty"`
+	// Messages that one connection may carry.
+	MessagesPerConnection *SiteBound `protobuf:"bytes,7,opt,name=messages_per_connection,json=messagesPerConnection,proto3" json:"messages_per_connection,omitempty"`
+	// Why less goes out than the limits allow; absent when it does not.
+	Backoff       *SiteBackoff `protobuf:"bytes,8,opt,name=backoff,proto3" json:"backoff,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SiteSource) Reset() {
+	*x = SiteSource{}
+	mi := &file_penstock_v1_site_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SiteSource) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SiteSource) ProtoMessage() {}
+
+func (x *SiteSource) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_v1_site_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SiteSource.ProtoReflect.Descriptor instead.
+func (*SiteSource) Descriptor() ([]byte, []int) {
+	return file_penstock_v1_site_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *SiteSource) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *SiteSource) GetConnections() uint32 {
+	if x != nil {
+		return x.Connections
+	}
+	return 0
+}
+
+func (x *SiteSource) GetRate() float64 {
+	if x != nil {
+		return x.Rate
+	}
+	return 0
+}
+
+func (x *SiteSource) GetConnectionLimit() *SiteBound {
+	if x != nil {
+		return x.ConnectionLimit
+	}
+	return nil
+}
+
+func (x *SiteSource) GetConnectionRate() *SiteBound {
+	if x != nil {
+		return x.ConnectionRate
+	}
+	return nil
+}
+
+func (x *SiteSource) GetMessageRate() *SiteBound {
+	if x != nil {
+		return x.MessageRate
+	}
+	return nil
+}
+
+func (x *SiteSource) GetMessagesPerConnection() *SiteBound {
+	if x != nil {
+		return x.MessagesPerConnection
+	}
+	return nil
+}
+
+func (x *SiteSource) GetBackoff() *SiteBackoff {
+	if x != nil {
+		return x.Backoff
+	}
+	return nil
+}
+
+// SiteBound is a limit that applies now.
+type SiteBound struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How much; 0 for no limit.
+	Value float64 `protobuf:"fixed64,1,opt,name=value,proto3" json:"value,omitempty"`
+	// Where it comes from: default, a place such as penstock.yaml:12, set (by
+	// SetSiteLimits) or learned.
+	Origin string `protobuf:"bytes,2,opt,name=origin,proto3" json:"origin,omitempty"`
+	// When it ends or, if learned, may rise; absent when that is not known.
+	Until         *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=until,proto3" json:"until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SiteBound) Reset() {
+	*x = SiteBound{}
+	mi := &file_penstock_v1_site_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SiteBound) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SiteBound) ProtoMessage() {}
+
+func (x *SiteBound) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_v1_site_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SiteBound.ProtoReflect.Descriptor instead.
+func (*SiteBound) Descriptor() ([]byte, []int) {
+	return file_penstock_v1_site_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *SiteBound) GetValue() float64 {
+	if x != nil {
+		return x.Value
+	}
+	return 0
+}
+
+func (x *SiteBound) GetOrigin() string {
+	if x != nil {
+		return x.Origin
+	}
+	return ""
+}
+
+func (x *SiteBound) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+// SiteBackoff is why less goes out than the limits allow.
+type SiteBackoff struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the site objected to: connections, rate, reputation, busy, or
+	// unreachable.
+	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Since when.
+	Since *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=since,proto3" json:"since,omitempty"`
+	// When more will be tried; absent when it may be now.
+	NextTry *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=next_try,json=nextTry,proto3" json:"next_try,omitempty"`
+	// Nothing goes out before next_try.
+	Resting bool `protobuf:"varint,4,opt,name=resting,proto3" json:"resting,omitempty"`
+	// After a rest: one at a time until something went well.
+	Probing       bool `protobuf:"varint,5,opt,name=probing,proto3" json:"probing,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SiteBackoff) Reset() {
+	*x = SiteBackoff{}
+	mi := &file_penstock_v1_site_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SiteBackoff) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SiteBackoff) ProtoMessage() {}
+
+func (x *SiteBackoff) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_v1_site_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SiteBackoff.ProtoReflect.Descriptor instead.
+func (*SiteBackoff) Descriptor() ([]byte, []int) {
+	return file_penstock_v1_site_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *SiteBackoff) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *SiteBackoff) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *SiteBackoff) GetNextTry() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NextTry
+	}
+	return nil
+}
+
+func (x *SiteBackoff) GetResting() bool {
+	if x != nil {
+		return x.Resting
+	}
+	return false
+}
+
+func (x *SiteBackoff) GetProbing() bool {
+	if x != nil {
+		return x.Probing
+	}
+	return false
+}
+
+// SiteBacklog is who of one campaign is to be tried at a site.
+type SiteBacklog struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The campaign.
+	CampaignId string `protobuf:"bytes,1,opt,name=campaign_id,json=campaignId,proto3" json:"campaign_id,omitempty"`
+	// As in Site.
+	Pending uint64 `protobuf:"varint,2,opt,name=pending,proto3" json:"pending,omitempty"`
+	// As in Site.
+	Waiting uint64 `protobuf:"varint,3,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	// As in Site.
+	Due           uint64 `protobuf:"varint,4,opt,name=due,proto3" json:"due,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SiteBacklog) Reset() {
+	*x = SiteBacklog{}
+	mi := &file_penstock_v1_site_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SiteBacklog) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SiteBacklog) ProtoMessage() {}
+
+func (x *SiteBacklog) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_v1_site_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SiteBacklog.ProtoReflect.Descriptor instead.
+func (*SiteBacklog) Descriptor() ([]byte, []int) {
+	return file_penstock_v1_site_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *SiteBacklog) GetCampaignId() string {
+	if x != nil {
+		return x.CampaignId
+	}
+	return ""
+}
+
+func (x *SiteBacklog) GetPending() uint64 {
+	if x != nil {
+		return x.Pending
+	}
+	return 0
+}
+
+func (x *SiteBacklog) GetWaiting() uint64 {
+	if x != nil {
+		return x.Waiting
+	}
+	return 0
+}
+
+func (x *SiteBacklog) GetDue() uint64 {
+	if x != nil {
+		return x.Due
+	}
+	return 0
+}
+
 // SiteLimits is what a site is held to, for each source.
 type SiteLimits struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -186,7 +674,7 @@ type SiteLimits struct {
 
 func (x *SiteLimits) Reset() {
 	*x = SiteLimits{}
-	mi := &file_penstock_v1_site_proto_msgTypes[1]
+	mi := &file_penstock_v1_site_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -198,7 +686,7 @@ func (x *SiteLimits) String() string {
 func (*SiteLimits) ProtoMessage() {}
 
 func (x *SiteLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_site_proto_msgTypes[1]
+	mi := &file_penstock_v1_site_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -211,7 +699,7 @@ func (x *SiteLimits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SiteLimits.ProtoReflect.Descriptor instead.
 func (*SiteLimits) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_site_proto_rawDescGZIP(), []int{1}
+	return file_penstock_v1_site_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *SiteLimits) GetConnections() uint32 {
@@ -259,7 +747,7 @@ type SiteHost struct {
 
 func (x *SiteHost) Reset() {
 	*x = SiteHost{}
-	mi := &file_penstock_v1_site_proto_msgTypes[2]
+	mi := &file_penstock_v1_site_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -271,7 +759,7 @@ func (x *SiteHost) String() string {
 func (*SiteHost) ProtoMessage() {}
 
 func (x *SiteHost) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_site_proto_msgTypes[2]
+	mi := &file_penstock_v1_site_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -284,7 +772,7 @@ func (x *SiteHost) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SiteHost.ProtoReflect.Descriptor instead.
 func (*SiteHost) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_site_proto_rawDescGZIP(), []int{2}
+	return file_penstock_v1_site_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *SiteHost) GetHost() string {
@@ -336,18 +824,28 @@ func (x *SiteHost) GetLastFailure() string {
 	return ""
 }
 
-// ListSitesRequest bounds the answer.
+// ListSitesRequest chooses sites.
 type ListSitesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The most to return, 1 to 1,000; 0 means 100.
-	Limit         uint32 `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"`
+	Limit uint32 `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"`
+	// What comes first: activity (connections, then answers; the default), backlog,
+	// rate, deferrals (each the largest first) or name.
+	Order string `protobuf:"bytes,2,opt,name=order,proto3" json:"order,omitempty"`
+	// A part of the name; empty for all.
+	Name string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	// Only these states of Site.state; none for all.
+	States []string `protobuf:"bytes,4,rep,name=states,proto3" json:"states,omitempty"`
+	// next_page_token of the page before; empty for the first. Sites move meanwhile,
+	// so that one may come twice or not at all; in the order of names none does.
+	PageToken     string `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListSitesRequest) Reset() {
 	*x = ListSitesRequest{}
-	mi := &file_penstock_v1_site_proto_msgTypes[3]
+	mi := &file_penstock_v1_site_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -359,7 +857,7 @@ func (x *ListSitesRequest) String() string {
 func (*ListSitesRequest) ProtoMessage() {}
 
 func (x *ListSitesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_site_proto_msgTypes[3]
+	mi := &file_penstock_v1_site_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -372,7 +870,7 @@ func (x *ListSitesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSitesRequest.ProtoReflect.Descriptor instead.
 func (*ListSitesRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_site_proto_rawDescGZIP(), []int{3}
+	return file_penstock_v1_site_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ListSitesRequest) GetLimit() uint32 {
@@ -382,18 +880,48 @@ func (x *ListSitesRequest) GetLimit() uint32 {
 	return 0
 }
 
-// ListSitesResponse is the busiest sites.
+func (x *ListSitesRequest) GetOrder() string {
+	if x != nil {
+		return x.Order
+	}
+	return ""
+}
+
+func (x *ListSitesRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ListSitesRequest) GetStates() []string {
+	if x != nil {
+		return x.States
+	}
+	return nil
+}
+
+func (x *ListSitesRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListSitesResponse is a page of sites.
 type ListSitesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The busiest first.
-	Sites         []*Site `protobuf:"bytes,1,rep,name=sites,proto3" json:"sites,omitempty"`
+	// In the order asked for.
+	Sites []*Site `protobuf:"bytes,1,rep,name=sites,proto3" json:"sites,omitempty"`
+	// For the next page; empty on the last.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListSitesResponse) Reset() {
 	*x = ListSitesResponse{}
-	mi := &file_penstock_v1_site_proto_msgTypes[4]
+	mi := &file_penstock_v1_site_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -405,7 +933,7 @@ func (x *ListSitesResponse) String() string {
 func (*ListSitesResponse) ProtoMessage() {}
 
 func (x *ListSitesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_site_proto_msgTypes[4]
+	mi := &file_penstock_v1_site_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -418,7 +946,7 @@ func (x *ListSitesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSitesResponse.ProtoReflect.Descriptor instead.
 func (*ListSitesResponse) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_site_proto_rawDescGZIP(), []int{4}
+	return file_penstock_v1_site_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListSitesResponse) GetSites() []*Site {
@@ -426,6 +954,13 @@ func (x *ListSitesResponse) GetSites() []*Site {
 		return x.Sites
 	}
 	return nil
+}
+
+func (x *ListSitesResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
 }
 
 // GetSiteRequest names a site.
@@ -439,7 +974,7 @@ type GetSiteRequest struct {
 
 func (x *GetSiteRequest) Reset() {
 	*x = GetSiteRequest{}
-	mi := &file_penstock_v1_site_proto_msgTypes[5]
+	mi := &file_penstock_v1_site_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -451,7 +986,7 @@ func (x *GetSiteRequest) String() string {
 func (*GetSiteRequest) ProtoMessage() {}
 
 func (x *GetSiteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_site_proto_msgTypes[5]
+	mi := &file_penstock_v1_site_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -464,7 +999,7 @@ func (x *GetSiteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSiteRequest.ProtoReflect.Descriptor instead.
 func (*GetSiteRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_site_proto_rawDescGZIP(), []int{5}
+	return file_penstock_v1_site_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetSiteRequest) GetSite() string {
@@ -480,14 +1015,16 @@ type GetSiteResponse struct {
 	// The site.
 	Site *Site `protobuf:"bytes,1,opt,name=site,proto3" json:"site,omitempty"`
 	// Its servers by name.
-	Hosts         []*SiteHost `protobuf:"bytes,2,rep,name=hosts,proto3" json:"hosts,omitempty"`
+	Hosts []*SiteHost `protobuf:"bytes,2,rep,name=hosts,proto3" json:"hosts,omitempty"`
+	// Who is to be tried there, by campaign.
+	Campaigns     []*SiteBacklog `protobuf:"bytes,3,rep,name=campaigns,proto3" json:"campaigns,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetSiteResponse) Reset() {
 	*x = GetSiteResponse{}
-	mi := &file_penstock_v1_site_proto_msgTypes[6]
+	mi := &file_penstock_v1_site_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -499,7 +1036,7 @@ func (x *GetSiteResponse) String() string {
 func (*GetSiteResponse) ProtoMessage() {}
 
 func (x *GetSiteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_site_proto_msgTypes[6]
+	mi := &file_penstock_v1_site_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -512,7 +1049,7 @@ func (x *GetSiteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSiteResponse.ProtoReflect.Descriptor instead.
 func (*GetSiteResponse) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_site_proto_rawDescGZIP(), []int{6}
+	return file_penstock_v1_site_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetSiteResponse) GetSite() *Site {
@@ -525,6 +1062,13 @@ func (x *GetSiteResponse) GetSite() *Site {
 func (x *GetSiteResponse) GetHosts() []*SiteHost {
 	if x != nil {
 		return x.Hosts
+	}
+	return nil
+}
+
+func (x *GetSiteResponse) GetCampaigns() []*SiteBacklog {
+	if x != nil {
+		return x.Campaigns
 	}
 	return nil
 }
@@ -544,7 +1088,7 @@ type PauseSiteRequest struct {
 
 func (x *PauseSiteRequest) Reset() {
 	*x = PauseSiteRequest{}
-	mi := &file_penstock_v1_site_proto_msgTypes[7]
+	mi := &file_penstock_v1_site_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -556,7 +1100,7 @@ func (x *PauseSiteRequest) String() string {
 func (*PauseSiteRequest) ProtoMessage() {}
 
 func (x *PauseSiteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_site_proto_msgTypes[7]
+	mi := &file_penstock_v1_site_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -569,7 +1113,7 @@ func (x *PauseSiteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseSiteRequest.ProtoReflect.Descriptor instead.
 func (*PauseSiteRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_site_proto_rawDescGZIP(), []int{7}
+	return file_penstock_v1_site_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *PauseSiteRequest) GetSite() string {
@@ -604,7 +1148,7 @@ type PauseSiteResponse struct {
 
 func (x *PauseSiteResponse) Reset() {
 	*x = PauseSiteResponse{}
-	mi := &file_penstock_v1_site_proto_msgTypes[8]
+	mi := &file_penstock_v1_site_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -616,7 +1160,7 @@ func (x *PauseSiteResponse) String() string {
 func (*PauseSiteResponse) ProtoMessage() {}
 
 func (x *PauseSiteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_site_proto_msgTypes[8]
+	mi := &file_penstock_v1_site_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -629,7 +1173,7 @@ func (x *PauseSiteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseSiteResponse.ProtoReflect.Descriptor instead.
 func (*PauseSiteResponse) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_site_proto_rawDescGZIP(), []int{8}
+	return file_penstock_v1_site_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *PauseSiteResponse) GetPauses() []*Pause {
@@ -654,7 +1198,7 @@ type ResumeSiteRequest struct {
 
 func (x *ResumeSiteRequest) Reset() {
 	*x = ResumeSiteRequest{}
-	mi := &file_penstock_v1_site_proto_msgTypes[9]
+	mi := &file_penstock_v1_site_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -666,7 +1210,7 @@ func (x *ResumeSiteRequest) String() string {
 func (*ResumeSiteRequest) ProtoMessage() {}
 
 func (x *ResumeSiteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_site_proto_msgTypes[9]
+	mi := &file_penstock_v1_site_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -679,7 +1223,7 @@ func (x *ResumeSiteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeSiteRequest.ProtoReflect.Descriptor instead.
 func (*ResumeSiteRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_site_proto_rawDescGZIP(), []int{9}
+	return file_penstock_v1_site_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ResumeSiteRequest) GetSite() string {
@@ -714,7 +1258,7 @@ type ResumeSiteResponse struct {
 
 func (x *ResumeSiteResponse) Reset() {
 	*x = ResumeSiteResponse{}
-	mi := &file_penstock_v1_site_proto_msgTypes[10]
+	mi := &file_penstock_v1_site_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -726,7 +1270,7 @@ func (x *ResumeSiteResponse) String() string {
 func (*ResumeSiteResponse) ProtoMessage() {}
 
 func (x *ResumeSiteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_site_proto_msgTypes[10]
+	mi := &file_penstock_v1_site_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -739,7 +1283,7 @@ func (x *ResumeSiteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeSiteResponse.ProtoReflect.Descriptor instead.
 func (*ResumeSiteResponse) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_site_proto_rawDescGZIP(), []int{10}
+	return file_penstock_v1_site_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ResumeSiteResponse) GetPauses() []*Pause {
@@ -764,7 +1308,7 @@ type SetSiteLimitsRequest struct {
 
 func (x *SetSiteLimitsRequest) Reset() {
 	*x = SetSiteLimitsRequest{}
-	mi := &file_penstock_v1_site_proto_msgTypes[11]
+	mi := &file_penstock_v1_site_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -776,7 +1320,7 @@ func (x *SetSiteLimitsRequest) String() string {
 func (*SetSiteLimitsRequest) ProtoMessage() {}
 
 func (x *SetSiteLimitsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_site_proto_msgTypes[11]
+	mi := &file_penstock_v1_site_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -789,7 +1333,7 @@ func (x *SetSiteLimitsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetSiteLimitsRequest.ProtoReflect.Descriptor instead.
 func (*SetSiteLimitsRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_site_proto_rawDescGZIP(), []int{11}
+	return file_penstock_v1_site_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *SetSiteLimitsRequest) GetSite() string {
@@ -822,7 +1366,7 @@ type SetSiteLimitsResponse struct {
 
 func (x *SetSiteLimitsResponse) Reset() {
 	*x = SetSiteLimitsResponse{}
-	mi := &file_penstock_v1_site_proto_msgTypes[12]
+	mi := &file_penstock_v1_site_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -834,7 +1378,7 @@ func (x *SetSiteLimitsResponse) String() string {
 func (*SetSiteLimitsResponse) ProtoMessage() {}
 
 func (x *SetSiteLimitsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_site_proto_msgTypes[12]
+	mi := &file_penstock_v1_site_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -847,14 +1391,198 @@ func (x *SetSiteLimitsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetSiteLimitsResponse.ProtoReflect.Descriptor instead.
 func (*SetSiteLimitsResponse) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_site_proto_rawDescGZIP(), []int{12}
+	return file_penstock_v1_site_proto_rawDescGZIP(), []int{17}
+}
+
+// FlushSiteRequest says whom to try now.
+type FlushSiteRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The site's name.
+	Site string `protobuf:"bytes,1,opt,name=site,proto3" json:"site,omitempty"`
+	// Only this campaign; empty for all that are being sent.
+	CampaignId    string `protobuf:"bytes,2,opt,name=campaign_id,json=campaignId,proto3" json:"campaign_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FlushSiteRequest) Reset() {
+	*x = FlushSiteRequest{}
+	mi := &file_penstock_v1_site_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FlushSiteRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FlushSiteRequest) ProtoMessage() {}
+
+func (x *FlushSiteRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_v1_site_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FlushSiteRequest.ProtoReflect.Descriptor instead.
+func (*FlushSiteRequest) Descriptor() ([]byte, []int) {
+	return file_penstock_v1_site_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *FlushSiteRequest) GetSite() string {
+	if x != nil {
+		return x.Site
+	}
+	return ""
+}
+
+func (x *FlushSiteRequest) GetCampaignId() string {
+	if x != nil {
+		return x.CampaignId
+	}
+	return ""
+}
+
+// FlushSiteResponse is what it did.
+type FlushSiteResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many were not due before.
+	Recipients    uint64 `protobuf:"varint,1,opt,name=recipients,proto3" json:"recipients,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FlushSiteResponse) Reset() {
+	*x = FlushSiteResponse{}
+	mi := &file_penstock_v1_site_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FlushSiteResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FlushSiteResponse) ProtoMessage() {}
+
+func (x *FlushSiteResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_v1_site_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FlushSiteResponse.ProtoReflect.Descriptor instead.
+func (*FlushSiteResponse) Descriptor() ([]byte, []int) {
+	return file_penstock_v1_site_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *FlushSiteResponse) GetRecipients() uint64 {
+	if x != nil {
+		return x.Recipients
+	}
+	return 0
+}
+
+// ForgetSiteRequest says what to forget.
+type ForgetSiteRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The site's name.
+	Site          string `protobuf:"bytes,1,opt,name=site,proto3" json:"site,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ForgetSiteRequest) Reset() {
+	*x = ForgetSiteRequest{}
+	mi := &file_penstock_v1_site_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ForgetSiteRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ForgetSiteRequest) ProtoMessage() {}
+
+func (x *ForgetSiteRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_v1_site_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ForgetSiteRequest.ProtoReflect.Descriptor instead.
+func (*ForgetSiteRequest) Descriptor() ([]byte, []int) {
+	return file_penstock_v1_site_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *ForgetSiteRequest) GetSite() string {
+	if x != nil {
+		return x.Site
+	}
+	return ""
+}
+
+// ForgetSiteResponse has nothing to say: an error says what went wrong.
+type ForgetSiteResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ForgetSiteResponse) Reset() {
+	*x = ForgetSiteResponse{}
+	mi := &file_penstock_v1_site_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ForgetSiteResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ForgetSiteResponse) ProtoMessage() {}
+
+func (x *ForgetSiteResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_v1_site_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ForgetSiteResponse.ProtoReflect.Descriptor instead.
+func (*ForgetSiteResponse) Descriptor() ([]byte, []int) {
+	return file_penstock_v1_site_proto_rawDescGZIP(), []int{21}
 }
 
 var File_penstock_v1_site_proto protoreflect.FileDescriptor
 
 const file_penstock_v1_site_proto_rawDesc = "" +
 	"\n" +
-	"\x16penstock/v1/site.proto\x12\vpenstock.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17penstock/v1/pause.proto\"\x92\x03\n" +
+	"\x16penstock/v1/site.proto\x12\vpenstock.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17penstock/v1/pause.proto\"\xcb\x05\n" +
 	"\x04Site\x12\x12\n" +
 	"\x04site\x18\x01 \x01(\tR\x04site\x12\x1c\n" +
 	"\tdelivered\x18\x02 \x01(\x04R\tdelivered\x12\x1a\n" +
@@ -869,7 +1597,49 @@ const file_penstock_v1_site_proto_rawDesc = "" +
 	"last_reply\x18\n" +
 	" \x01(\tR\tlastReply\x12*\n" +
 	"\x06pauses\x18\v \x03(\v2\x12.penstock.v1.PauseR\x06pauses\x12/\n" +
-	"\x06limits\x18\f \x01(\v2\x17.penstock.v1.SiteLimitsR\x06limits\"\x83\x01\n" +
+	"\x06limits\x18\f \x01(\v2\x17.penstock.v1.SiteLimitsR\x06limits\x12\x14\n" +
+	"\x05state\x18\r \x01(\tR\x05state\x12\x18\n" +
+	"\apending\x18\x0e \x01(\x04R\apending\x12\x18\n" +
+	"\awaiting\x18\x0f \x01(\x04R\awaiting\x12\x10\n" +
+	"\x03due\x18\x10 \x01(\x04R\x03due\x12\x1e\n" +
+	"\n" +
+	"connecting\x18\x11 \x01(\rR\n" +
+	"connecting\x12\x1b\n" +
+	"\tin_flight\x18\x12 \x01(\rR\binFlight\x12\x12\n" +
+	"\x04rate\x18\x13 \x01(\x01R\x04rate\x12%\n" +
+	"\x0edeferral_share\x18\x14 \x01(\x01R\rdeferralShare\x120\n" +
+	"\areplies\x18\x15 \x03(\v2\x16.penstock.v1.SiteReplyR\areplies\x121\n" +
+	"\asources\x18\x16 \x03(\v2\x17.penstock.v1.SiteSourceR\asources\"c\n" +
+	"\tSiteReply\x12.\n" +
+	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x12\n" +
+	"\x04code\x18\x02 \x01(\rR\x04code\x12\x12\n" +
+	"\x04text\x18\x03 \x01(\tR\x04text\"\x9d\x03\n" +
+	"\n" +
+	"SiteSource\x12\x16\n" +
+	"\x06source\x18\x01 \x01(\tR\x06source\x12 \n" +
+	"\vconnections\x18\x02 \x01(\rR\vconnections\x12\x12\n" +
+	"\x04rate\x18\x03 \x01(\x01R\x04rate\x12A\n" +
+	"\x10connection_limit\x18\x04 \x01(\v2\x16.penstock.v1.SiteBoundR\x0fconnectionLimit\x12?\n" +
+	"\x0fconnection_rate\x18\x05 \x01(\v2\x16.penstock.v1.SiteBoundR\x0econnectionRate\x129\n" +
+	"\fmessage_rate\x18\x06 \x01(\v2\x16.penstock.v1.SiteBoundR\vmessageRate\x12N\n" +
+	"\x17messages_per_connection\x18\a \x01(\v2\x16.penstock.v1.SiteBoundR\x15messagesPerConnection\x122\n" +
+	"\abackoff\x18\b \x01(\v2\x18.penstock.v1.SiteBackoffR\abackoff\"k\n" +
+	"\tSiteBound\x12\x14\n" +
+	"\x05value\x18\x01 \x01(\x01R\x05value\x12\x16\n" +
+	"\x06origin\x18\x02 \x01(\tR\x06origin\x120\n" +
+	"\x05until\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"\xc2\x01\n" +
+	"\vSiteBackoff\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x120\n" +
+	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x125\n" +
+	"\bnext_try\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\anextTry\x12\x18\n" +
+	"\aresting\x18\x04 \x01(\bR\aresting\x12\x18\n" +
+	"\aprobing\x18\x05 \x01(\bR\aprobing\"t\n" +
+	"\vSiteBacklog\x12\x1f\n" +
+	"\vcampaign_id\x18\x01 \x01(\tR\n" +
+	"campaignId\x12\x18\n" +
+	"\apending\x18\x02 \x01(\x04R\apending\x12\x18\n" +
+	"\awaiting\x18\x03 \x01(\x04R\awaiting\x12\x10\n" +
+	"\x03due\x18\x04 \x01(\x04R\x03due\"\x83\x01\n" +
 	"\n" +
 	"SiteLimits\x12 \n" +
 	"\vconnections\x18\x01 \x01(\rR\vconnections\x12!\n" +
@@ -884,16 +1654,23 @@ const file_penstock_v1_site_proto_rawDesc = "" +
 	"\tin_flight\x18\x04 \x01(\rR\binFlight\x12\x12\n" +
 	"\x04gear\x18\x05 \x01(\tR\x04gear\x12\x18\n" +
 	"\aresting\x18\x06 \x01(\bR\aresting\x12!\n" +
-	"\flast_failure\x18\a \x01(\tR\vlastFailure\"(\n" +
+	"\flast_failure\x18\a \x01(\tR\vlastFailure\"\x89\x01\n" +
 	"\x10ListSitesRequest\x12\x14\n" +
-	"\x05limit\x18\x01 \x01(\rR\x05limit\"<\n" +
+	"\x05limit\x18\x01 \x01(\rR\x05limit\x12\x14\n" +
+	"\x05order\x18\x02 \x01(\tR\x05order\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12\x16\n" +
+	"\x06states\x18\x04 \x03(\tR\x06states\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x05 \x01(\tR\tpageToken\"d\n" +
 	"\x11ListSitesResponse\x12'\n" +
-	"\x05sites\x18\x01 \x03(\v2\x11.penstock.v1.SiteR\x05sites\"$\n" +
+	"\x05sites\x18\x01 \x03(\v2\x11.penstock.v1.SiteR\x05sites\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"$\n" +
 	"\x0eGetSiteRequest\x12\x12\n" +
-	"\x04site\x18\x01 \x01(\tR\x04site\"e\n" +
+	"\x04site\x18\x01 \x01(\tR\x04site\"\x9d\x01\n" +
 	"\x0fGetSiteResponse\x12%\n" +
 	"\x04site\x18\x01 \x01(\v2\x11.penstock.v1.SiteR\x04site\x12+\n" +
-	"\x05hosts\x18\x02 \x03(\v2\x15.penstock.v1.SiteHostR\x05hosts\"N\n" +
+	"\x05hosts\x18\x02 \x03(\v2\x15.penstock.v1.SiteHostR\x05hosts\x126\n" +
+	"\tcampaigns\x18\x03 \x03(\v2\x18.penstock.v1.SiteBacklogR\tcampaigns\"N\n" +
 	"\x10PauseSiteRequest\x12\x12\n" +
 	"\x04site\x18\x01 \x01(\tR\x04site\x12\x0e\n" +
 	"\x02by\x18\x02 \x01(\tR\x02by\x12\x16\n" +
@@ -910,14 +1687,28 @@ const file_penstock_v1_site_proto_rawDesc = "" +
 	"\x04site\x18\x01 \x01(\tR\x04site\x12/\n" +
 	"\x06limits\x18\x02 \x01(\v2\x17.penstock.v1.SiteLimitsR\x06limits\x125\n" +
 	"\bduration\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\bduration\"\x17\n" +
-	"\x15SetSiteLimitsResponse2\x92\x03\n" +
+	"\x15SetSiteLimitsResponse\"G\n" +
+	"\x10FlushSiteRequest\x12\x12\n" +
+	"\x04site\x18\x01 \x01(\tR\x04site\x12\x1f\n" +
+	"\vcampaign_id\x18\x02 \x01(\tR\n" +
+	"campaignId\"3\n" +
+	"\x11FlushSiteResponse\x12\x1e\n" +
+	"\n" +
+	"recipients\x18\x01 \x01(\x04R\n" +
+	"recipients\"'\n" +
+	"\x11ForgetSiteRequest\x12\x12\n" +
+	"\x04site\x18\x01 \x01(\tR\x04site\"\x14\n" +
+	"\x12ForgetSiteResponse2\xad\x04\n" +
 	"\vSiteService\x12J\n" +
 	"\tListSites\x12\x1d.penstock.v1.ListSitesRequest\x1a\x1e.penstock.v1.ListSitesResponse\x12D\n" +
 	"\aGetSite\x12\x1b.penstock.v1.GetSiteRequest\x1a\x1c.penstock.v1.GetSiteResponse\x12J\n" +
 	"\tPauseSite\x12\x1d.penstock.v1.PauseSiteRequest\x1a\x1e.penstock.v1.PauseSiteResponse\x12M\n" +
 	"\n" +
 	"ResumeSite\x12\x1e.penstock.v1.ResumeSiteRequest\x1a\x1f.penstock.v1.ResumeSiteResponse\x12V\n" +
-	"\rSetSiteLimits\x12!.penstock.v1.SetSiteLimitsRequest\x1a\".penstock.v1.SetSiteLimitsResponseBHZFgithub.com/penstock-mail/penstock/engine/control/penstockv1;penstockv1b\x06proto3"
+	"\rSetSiteLimits\x12!.penstock.v1.SetSiteLimitsRequest\x1a\".penstock.v1.SetSiteLimitsResponse\x12J\n" +
+	"\tFlushSite\x12\x1d.penstock.v1.FlushSiteRequest\x1a\x1e.penstock.v1.FlushSiteResponse\x12M\n" +
+	"\n" +
+	"ForgetSite\x12\x1e.penstock.v1.ForgetSiteRequest\x1a\x1f.penstock.v1.ForgetSiteResponseBHZFgithub.com/penstock-mail/penstock/engine/control/penstockv1;penstockv1b\x06proto3"
 
 var (
 	file_penstock_v1_site_proto_rawDescOnce sync.Once
@@ -931,51 +1722,76 @@ func file_penstock_v1_site_proto_rawDescGZIP() []byte {
 	return file_penstock_v1_site_proto_rawDescData
 }
 
-var file_penstock_v1_site_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_penstock_v1_site_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_penstock_v1_site_proto_goTypes = []any{
 	(*Site)(nil),                  // 0: penstock.v1.Site
-	(*SiteLimits)(nil),            // 1: penstock.v1.SiteLimits
-	(*SiteHost)(nil),              // 2: penstock.v1.SiteHost
-	(*ListSitesRequest)(nil),      // 3: penstock.v1.ListSitesRequest
-	(*ListSitesResponse)(nil),     // 4: penstock.v1.ListSitesResponse
-	(*GetSiteRequest)(nil),        // 5: penstock.v1.GetSiteRequest
-	(*GetSiteResponse)(nil),       // 6: penstock.v1.GetSiteResponse
-	(*PauseSiteRequest)(nil),      // 7: penstock.v1.PauseSiteRequest
-	(*PauseSiteResponse)(nil),     // 8: penstock.v1.PauseSiteResponse
-	(*ResumeSiteRequest)(nil),     // 9: penstock.v1.ResumeSiteRequest
-	(*ResumeSiteResponse)(nil),    // 10: penstock.v1.ResumeSiteResponse
-	(*SetSiteLimitsRequest)(nil),  // 11: penstock.v1.SetSiteLimitsRequest
-	(*SetSiteLimitsResponse)(nil), // 12: penstock.v1.SetSiteLimitsResponse
-	(*Pause)(nil),                 // 13: penstock.v1.Pause
-	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 15: google.protobuf.Duration
+	(*SiteReply)(nil),             // 1: penstock.v1.SiteReply
+	(*SiteSource)(nil),            // 2: penstock.v1.SiteSource
+	(*SiteBound)(nil),             // 3: penstock.v1.SiteBound
+	(*SiteBackoff)(nil),           // 4: penstock.v1.SiteBackoff
+	(*SiteBacklog)(nil),           // 5: penstock.v1.SiteBacklog
+	(*SiteLimits)(nil),            // 6: penstock.v1.SiteLimits
+	(*SiteHost)(nil),              // 7: penstock.v1.SiteHost
+	(*ListSitesRequest)(nil),      // 8: penstock.v1.ListSitesRequest
+	(*ListSitesResponse)(nil),     // 9: penstock.v1.ListSitesResponse
+	(*GetSiteRequest)(nil),        // 10: penstock.v1.GetSiteRequest
+	(*GetSiteResponse)(nil),       // 11: penstock.v1.GetSiteResponse
+	(*PauseSiteRequest)(nil),      // 12: penstock.v1.PauseSiteRequest
+	(*PauseSiteResponse)(nil),     // 13: penstock.v1.PauseSiteResponse
+	(*ResumeSiteRequest)(nil),     // 14: penstock.v1.ResumeSiteRequest
+	(*ResumeSiteResponse)(nil),    // 15: penstock.v1.ResumeSiteResponse
+	(*SetSiteLimitsRequest)(nil),  // 16: penstock.v1.SetSiteLimitsRequest
+	(*SetSiteLimitsResponse)(nil), // 17: penstock.v1.SetSiteLimitsResponse
+	(*FlushSiteRequest)(nil),      // 18: penstock.v1.FlushSiteRequest
+	(*FlushSiteResponse)(nil),     // 19: penstock.v1.FlushSiteResponse
+	(*ForgetSiteRequest)(nil),     // 20: penstock.v1.ForgetSiteRequest
+	(*ForgetSiteResponse)(nil),    // 21: penstock.v1.ForgetSiteResponse
+	(*Pause)(nil),                 // 22: penstock.v1.Pause
+	(*timestamppb.Timestamp)(nil), // 23: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 24: google.protobuf.Duration
 }
 var file_penstock_v1_site_proto_depIdxs = []int32{
-	13, // 0: penstock.v1.Site.pauses:type_name -> penstock.v1.Pause
-	1,  // 1: penstock.v1.Site.limits:type_name -> penstock.v1.SiteLimits
-	14, // 2: penstock.v1.SiteLimits.until:type_name -> google.protobuf.Timestamp
-	0,  // 3: penstock.v1.ListSitesResponse.sites:type_name -> penstock.v1.Site
-	0,  // 4: penstock.v1.GetSiteResponse.site:type_name -> penstock.v1.Site
-	2,  // 5: penstock.v1.GetSiteResponse.hosts:type_name -> penstock.v1.SiteHost
-	13, // 6: penstock.v1.PauseSiteResponse.pauses:type_name -> penstock.v1.Pause
-	13, // 7: penstock.v1.ResumeSiteResponse.pauses:type_name -> penstock.v1.Pause
-	1,  // 8: penstock.v1.SetSiteLimitsRequest.limits:type_name -> penstock.v1.SiteLimits
-	15, // 9: penstock.v1.SetSiteLimitsRequest.duration:type_name -> google.protobuf.Duration
-	3,  // 10: penstock.v1.SiteService.ListSites:input_type -> penstock.v1.ListSitesRequest
-	5,  // 11: penstock.v1.SiteService.GetSite:input_type -> penstock.v1.GetSiteRequest
-	7,  // 12: penstock.v1.SiteService.PauseSite:input_type -> penstock.v1.PauseSiteRequest
-	9,  // 13: penstock.v1.SiteService.ResumeSite:input_type -> penstock.v1.ResumeSiteRequest
-	11, // 14: penstock.v1.SiteService.SetSiteLimits:input_type -> penstock.v1.SetSiteLimitsRequest
-	4,  // 15: penstock.v1.SiteService.ListSites:output_type -> penstock.v1.ListSitesResponse
-	6,  // 16: penstock.v1.SiteService.GetSite:output_type -> penstock.v1.GetSiteResponse
-	8,  // 17: penstock.v1.SiteService.PauseSite:output_type -> penstock.v1.PauseSiteResponse
-	10, // 18: penstock.v1.SiteService.ResumeSite:output_type -> penstock.v1.ResumeSiteResponse
-	12, // 19: penstock.v1.SiteService.SetSiteLimits:output_type -> penstock.v1.SetSiteLimitsResponse
-	15, // [15:20] is the sub-list for method output_type
-	10, // [10:15] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	22, // 0: penstock.v1.Site.pauses:type_name -> penstock.v1.Pause
+	6,  // 1: penstock.v1.Site.limits:type_name -> penstock.v1.SiteLimits
+	1,  // 2: penstock.v1.Site.replies:type_name -> penstock.v1.SiteReply
+	2,  // 3: penstock.v1.Site.sources:type_name -> penstock.v1.SiteSource
+	23, // 4: penstock.v1.SiteReply.time:type_name -> google.protobuf.Timestamp
+	3,  // 5: penstock.v1.SiteSource.connection_limit:type_name -> penstock.v1.SiteBound
+	3,  // 6: penstock.v1.SiteSource.connection_rate:type_name -> penstock.v1.SiteBound
+	3,  // 7: penstock.v1.SiteSource.message_rate:type_name -> penstock.v1.SiteBound
+	3,  // 8: penstock.v1.SiteSource.messages_per_connection:type_name -> penstock.v1.SiteBound
+	4,  // 9: penstock.v1.SiteSource.backoff:type_name -> penstock.v1.SiteBackoff
+	23, // 10: penstock.v1.SiteBound.until:type_name -> google.protobuf.Timestamp
+	23, // 11: penstock.v1.SiteBackoff.since:type_name -> google.protobuf.Timestamp
+	23, // 12: penstock.v1.SiteBackoff.next_try:type_name -> google.protobuf.Timestamp
+	23, // 13: penstock.v1.SiteLimits.until:type_name -> google.protobuf.Timestamp
+	0,  // 14: penstock.v1.ListSitesResponse.sites:type_name -> penstock.v1.Site
+	0,  // 15: penstock.v1.GetSiteResponse.site:type_name -> penstock.v1.Site
+	7,  // 16: penstock.v1.GetSiteResponse.hosts:type_name -> penstock.v1.SiteHost
+	5,  // 17: penstock.v1.GetSiteResponse.campaigns:type_name -> penstock.v1.SiteBacklog
+	22, // 18: penstock.v1.PauseSiteResponse.pauses:type_name -> penstock.v1.Pause
+	22, // 19: penstock.v1.ResumeSiteResponse.pauses:type_name -> penstock.v1.Pause
+	6,  // 20: penstock.v1.SetSiteLimitsRequest.limits:type_name -> penstock.v1.SiteLimits
+	24, // 21: penstock.v1.SetSiteLimitsRequest.duration:type_name -> google.protobuf.Duration
+	8,  // 22: penstock.v1.SiteService.ListSites:input_type -> penstock.v1.ListSitesRequest
+	10, // 23: penstock.v1.SiteService.GetSite:input_type -> penstock.v1.GetSiteRequest
+	12, // 24: penstock.v1.SiteService.PauseSite:input_type -> penstock.v1.PauseSiteRequest
+	14, // 25: penstock.v1.SiteService.ResumeSite:input_type -> penstock.v1.ResumeSiteRequest
+	16, // 26: penstock.v1.SiteService.SetSiteLimits:input_type -> penstock.v1.SetSiteLimitsRequest
+	18, // 27: penstock.v1.SiteService.FlushSite:input_type -> penstock.v1.FlushSiteRequest
+	20, // 28: penstock.v1.SiteService.ForgetSite:input_type -> penstock.v1.ForgetSiteRequest
+	9,  // 29: penstock.v1.SiteService.ListSites:output_type -> penstock.v1.ListSitesResponse
+	11, // 30: penstock.v1.SiteService.GetSite:output_type -> penstock.v1.GetSiteResponse
+	13, // 31: penstock.v1.SiteService.PauseSite:output_type -> penstock.v1.PauseSiteResponse
+	15, // 32: penstock.v1.SiteService.ResumeSite:output_type -> penstock.v1.ResumeSiteResponse
+	17, // 33: penstock.v1.SiteService.SetSiteLimits:output_type -> penstock.v1.SetSiteLimitsResponse
+	19, // 34: penstock.v1.SiteService.FlushSite:output_type -> penstock.v1.FlushSiteResponse
+	21, // 35: penstock.v1.SiteService.ForgetSite:output_type -> penstock.v1.ForgetSiteResponse
+	29, // [29:36] is the sub-list for method output_type
+	22, // [22:29] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_penstock_v1_site_proto_init() }
@@ -990,7 +1806,7 @@ func file_penstock_v1_site_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_penstock_v1_site_proto_rawDesc), len(file_penstock_v1_site_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -47,15 +47,21 @@ const (
 	// SiteServiceSetSiteLimitsProcedure is the fully-qualified name of the SiteService's SetSiteLimits
 	// RPC.
 	SiteServiceSetSiteLimitsProcedure = "/penstock.v1.SiteService/SetSiteLimits"
+	// SiteServiceFlushSiteProcedure is the fully-qualified name of the SiteService's FlushSite RPC.
+	SiteServiceFlushSiteProcedure = "/penstock.v1.SiteService/FlushSite"
+	// SiteServiceForgetSiteProcedure is the fully-qualified name of the SiteService's ForgetSite RPC.
+	SiteServiceForgetSiteProcedure = "/penstock.v1.SiteService/ForgetSite"
 )
 
 // SiteServiceClient is a client for the penstock.v1.SiteService service.
 type SiteServiceClient interface {
-	// ListSites returns the busiest sites. INVALID_ARGUMENT: a limit that is out
-	// of range.
+	// ListSites returns the sites that are sent to now or have somebody waiting.
+	// INVALID_ARGUMENT: a limit that is out of range, an unknown order or state, or
+	// a page token that no answer gave.
 	ListSites(context.Context, *penstockv1.ListSitesRequest) (*penstockv1.ListSitesResponse, error)
-	// GetSite returns how one site stands, with its hosts. NOT_FOUND: the process
-	// deals with no such site now.
+	// GetSite returns how one site stands, with its hosts, what it is held to, and
+	// who waits for it by campaign. It looks at every domain of every campaign that
+	// is being sent. NOT_FOUND: nothing is known of such a site.
 	GetSite(context.Context, *penstockv1.GetSiteRequest) (*penstockv1.GetSiteResponse, error)
 	// PauseSite freezes a site for all campaigns, as PauseCampaign does a
 	// campaign. The site need not be known yet. INVALID_ARGUMENT: no name, or one
@@ -67,6 +73,17 @@ type SiteServiceClient interface {
 	// SetSiteLimits holds a site to other limits than configured, for each source,
 	// for good or for a while. INVALID_ARGUMENT: limits out of range.
 	SetSiteLimits(context.Context, *penstockv1.SetSiteLimitsRequest) (*penstockv1.SetSiteLimitsResponse, error)
+	// FlushSite has everybody tried now who is deferred at a site: due at once, with
+	// their attempts as they are; the rests of the site, of its hosts and of the
+	// campaigns there are over. Limits are kept to. On disk when it returns.
+	// NOT_FOUND: nothing is known of such a site. FAILED_PRECONDITION: the campaign
+	// is not being sent.
+	FlushSite(context.Context, *penstockv1.FlushSiteRequest) (*penstockv1.FlushSiteResponse, error)
+	// ForgetSite drops what was learned of a site: lowered limits and back-off, what
+	// its hosts turned out not to bear, rests of campaigns there. The limits that
+	// are configured or set apply again. On disk when it returns. NOT_FOUND: there
+	// is nothing to forget.
+	ForgetSite(context.Context, *penstockv1.ForgetSiteRequest) (*penstockv1.ForgetSiteResponse, error)
 }
 
 // NewSiteServiceClient constructs a client for the penstock.v1.SiteService service. By default, it
@@ -110,6 +127,18 @@ func NewSiteServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(siteServiceMethods.ByName("SetSiteLimits")),
 			connect.WithClientOptions(opts...),
 		),
+		flushSite: connect.NewClient[penstockv1.FlushSiteRequest, penstockv1.FlushSiteResponse](
+			httpClient,
+			baseURL+SiteServiceFlushSiteProcedure,
+			connect.WithSchema(siteServiceMethods.ByName("FlushSite")),
+			connect.WithClientOptions(opts...),
+		),
+		forgetSite: connect.NewClient[penstockv1.ForgetSiteRequest, penstockv1.ForgetSiteResponse](
+			httpClient,
+			baseURL+SiteServiceForgetSiteProcedure,
+			connect.WithSchema(siteServiceMethods.ByName("ForgetSite")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -120,6 +149,8 @@ type siteServiceClient struct {
 	pauseSite     *connect.Client[penstockv1.PauseSiteRequest, penstockv1.PauseSiteResponse]
 	resumeSite    *connect.Client[penstockv1.ResumeSiteRequest, penstockv1.ResumeSiteResponse]
 	setSiteLimits *connect.Client[penstockv1.SetSiteLimitsRequest, penstockv1.SetSiteLimitsResponse]
+	flushSite     *connect.Client[penstockv1.FlushSiteRequest, penstockv1.FlushSiteResponse]
+	forgetSite    *connect.Client[penstockv1.ForgetSiteRequest, penstockv1.ForgetSiteResponse]
 }
 
 // ListSites calls penstock.v1.SiteService.ListSites.
@@ -167,13 +198,33 @@ func (c *siteServiceClient) SetSiteLimits(ctx context.Context, req *penstockv1.S
 	return nil, err
 }
 
+// FlushSite calls penstock.v1.SiteService.FlushSite.
+func (c *siteServiceClient) FlushSite(ctx context.Context, req *penstockv1.FlushSiteRequest) (*penstockv1.FlushSiteResponse, error) {
+	response, err := c.flushSite.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ForgetSite calls penstock.v1.SiteService.ForgetSite.
+func (c *siteServiceClient) ForgetSite(ctx context.Context, req *penstockv1.ForgetSiteRequest) (*penstockv1.ForgetSiteResponse, error) {
+	response, err := c.forgetSite.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // SiteServiceHandler is an implementation of the penstock.v1.SiteService service.
 type SiteServiceHandler interface {
-	// ListSites returns the busiest sites. INVALID_ARGUMENT: a limit that is out
-	// of range.
+	// ListSites returns the sites that are sent to now or have somebody waiting.
+	// INVALID_ARGUMENT: a limit that is out of range, an unknown order or state, or
+	// a page token that no answer gave.
 	ListSites(context.Context, *penstockv1.ListSitesRequest) (*penstockv1.ListSitesResponse, error)
-	// GetSite returns how one site stands, with its hosts. NOT_FOUND: the process
-	// deals with no such site now.
+	// GetSite returns how one site stands, with its hosts, what it is held to, and
+	// who waits for it by campaign. It looks at every domain of every campaign that
+	// is being sent. NOT_FOUND: nothing is known of such a site.
 	GetSite(context.Context, *penstockv1.GetSiteRequest) (*penstockv1.GetSiteResponse, error)
 	// PauseSite freezes a site for all campaigns, as PauseCampaign does a
 	// campaign. The site need not be known yet. INVALID_ARGUMENT: no name, or one
@@ -185,6 +236,17 @@ type SiteServiceHandler interface {
 	// SetSiteLimits holds a site to other limits than configured, for each source,
 	// for good or for a while. INVALID_ARGUMENT: limits out of range.
 	SetSiteLimits(context.Context, *penstockv1.SetSiteLimitsRequest) (*penstockv1.SetSiteLimitsResponse, error)
+	// FlushSite has everybody tried now who is deferred at a site: due at once, with
+	// their attempts as they are; the rests of the site, of its hosts and of the
+	// campaigns there are over. Limits are kept to. On disk when it returns.
+	// NOT_FOUND: nothing is known of such a site. FAILED_PRECONDITION: the campaign
+	// is not being sent.
+	FlushSite(context.Context, *penstockv1.FlushSiteRequest) (*penstockv1.FlushSiteResponse, error)
+	// ForgetSite drops what was learned of a site: lowered limits and back-off, what
+	// its hosts turned out not to bear, rests of campaigns there. The limits that
+	// are configured or set apply again. On disk when it returns. NOT_FOUND: there
+	// is nothing to forget.
+	ForgetSite(context.Context, *penstockv1.ForgetSiteRequest) (*penstockv1.ForgetSiteResponse, error)
 }
 
 // NewSiteServiceHandler builds an HTTP handler from the service implementation. It returns the path
@@ -224,6 +286,18 @@ func NewSiteServiceHandler(svc SiteServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(siteServiceMethods.ByName("SetSiteLimits")),
 		connect.WithHandlerOptions(opts...),
 	)
+	siteServiceFlushSiteHandler := connect.NewUnaryHandlerSimple(
+		SiteServiceFlushSiteProcedure,
+		svc.FlushSite,
+		connect.WithSchema(siteServiceMethods.ByName("FlushSite")),
+		connect.WithHandlerOptions(opts...),
+	)
+	siteServiceForgetSiteHandler := connect.NewUnaryHandlerSimple(
+		SiteServiceForgetSiteProcedure,
+		svc.ForgetSite,
+		connect.WithSchema(siteServiceMethods.ByName("ForgetSite")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/penstock.v1.SiteService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case SiteServiceListSitesProcedure:
@@ -236,6 +310,10 @@ func NewSiteServiceHandler(svc SiteServiceHandler, opts ...connect.HandlerOption
 			siteServiceResumeSiteHandler.ServeHTTP(w, r)
 		case SiteServiceSetSiteLimitsProcedure:
 			siteServiceSetSiteLimitsHandler.ServeHTTP(w, r)
+		case SiteServiceFlushSiteProcedure:
+			siteServiceFlushSiteHandler.ServeHTTP(w, r)
+		case SiteServiceForgetSiteProcedure:
+			siteServiceForgetSiteHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -263,4 +341,12 @@ func (UnimplementedSiteServiceHandler) ResumeSite(context.Context, *penstockv1.R
 
 func (UnimplementedSiteServiceHandler) SetSiteLimits(context.Context, *penstockv1.SetSiteLimitsRequest) (*penstockv1.SetSiteLimitsResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("penstock.v1.SiteService.SetSiteLimits is not implemented"))
+}
+
+func (UnimplementedSiteServiceHandler) FlushSite(context.Context, *penstockv1.FlushSiteRequest) (*penstockv1.FlushSiteResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("penstock.v1.SiteService.FlushSite is not implemented"))
+}
+
+func (UnimplementedSiteServiceHandler) ForgetSite(context.Context, *penstockv1.ForgetSiteRequest) (*penstockv1.ForgetSiteResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("penstock.v1.SiteService.ForgetSite is not implemented"))
 }
