@@ -39,6 +39,8 @@ var owners = map[string][]string{
 	"golang.org/x/time/rate":             {"throttle"},
 	"github.com/spf13/cobra":             {"cmd"},
 	"connectrpc.com/connect":             {"engine/control"},
+	"connectrpc.com/grpchealth":          {"engine/control"},
+	"connectrpc.com/grpcreflect":         {"engine/control"},
 	"github.com/VictoriaMetrics/metrics": {"engine"},
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/penstock-mail/penstock/engine/config"
+	"github.com/penstock-mail/penstock/engine/control"
 )
 
 // TestServiceManagerIsTold that it serves, lives, and stops, on a socket like
@@ -40,7 +41,9 @@ func TestServiceManagerIsTold(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	ended := make(chan error, 1)
-	go func() { ended <- serve(ctx, cfg, nil, nil, slog.New(slog.NewTextHandler(io.Discard, nil))) }()
+	go func() {
+		ended <- serve(ctx, &serving{config: cfg, log: slog.New(slog.NewTextHandler(io.Discard, nil)), lock: &control.Lock{}})
+	}()
 	for _, want := range []string{"READY=1", "WATCHDOG=1", "WATCHDOG=1", "STOPPING=1\nEXTEND_TIMEOUT_USEC="} {
 		if strings.HasPrefix(want, "STOPPING") {
 			stop()

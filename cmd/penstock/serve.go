@@ -82,6 +82,17 @@ func (f *flags) serve(ctx context.Context, monitors string, paths []string) (err
 	if f.quiet {
 		log = slog.New(quietHandler{log.Handler()})
 	}
+	lock, err := control.ReadLock(cfg.Serve)
+	if err != nil {
+		return mistake("%w", err)
+	}
+	var reached net.Listener
+	if cfg.Serve.Listen != "" {
+		if reached, err = control.ListenTCP(cfg.Serve); err != nil {
+			return err
+		}
+		defer reached.Close() // once more does nothing
+	}
 	var watched net.Listener
 	if monitors != "" {
 		if watched, err = control.ListenLoopback(monitors); err != nil {
@@ -89,12 +100,24 @@ func (f *flags) serve(ctx context.Context, monitors string, paths []string) (err
 		}
 		defer watched.Close() // once more does nothing
 	}
-	return serve(ctx, cfg, named, watched, log)
+	return serve(ctx, &serving{config: cfg, log: log, named: named, lock: lock, reached: reached, watched: watched})
 }
 
-// serve sends until ctx ends, or the ledger fails. watched, if any, is where
-// monitors ask.
-func serve(ctx context.Context, cfg *config.Config, named []*campaign.Campaign, watched net.Listener, log *slog.Logger) (err error) {
+// serving is what serve needs.
+type serving struct {
+	config *config.Config
+	log    *slog.Logger
+	named  []*campaign.Campaign
+	// lock is what callers over TCP are asked for.
+	lock *control.Lock
+	// reached, if any, is where the control plane listens beside the socket, and
+	// watched where monitors ask.
+	reached, watched net.Listener
+}
+
+// serve sends until ctx ends, or the ledger fails.
+func serve(ctx context.Context, s *serving) (err error) {
+	cfg, log := s.config, s.log
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var e *engine.Engine
@@ -114,25 +137,36 @@ func serve(ctx context.Context, cfg *config.Config, named []*campaign.Campaign, 
 	if err != nil {
 		return err
 	}
-	servers := []*control.Server{control.Steer(listener, e)}
-	if watched != nil {
-		servers = append(servers, control.Observe(watched, e))
+	server := control.Start(control.Options{
+		Engine: e, Door: control.NewDoor(s.lock), Streams: cfg.Serve.Streams, StreamsEach: cfg.Serve.StreamsPerClient, Log: log,
+	})
+	server.Answer(listener)
+	switch {
+	case s.reached == nil:
+	case cfg.Serve.TLS.Cert != "":
+		server.AnswerTLS(s.reached)
+	default:
+		server.Answer(s.reached)
+	}
+	servers := []*control.Server{server}
+	if s.watched != nil {
+		servers = append(servers, control.Observe(s.watched, e))
 	}
 	defer func() {
 		// Under way are questions, and changes that wait for the disk.
 		answers, cancel := context.WithTimeout(context.Background(), answersFor)
 		defer cancel()
-		for _, s := range servers {
-			s.Close(answers)
+		for _, server := range servers {
+			server.Close(answers)
 		}
 	}()
-	log.Info("serving", "data", cfg.Data, "socket", control.SocketName)
+	log.Info("serving", "data", cfg.Data, "socket", control.SocketName, "listen", cfg.Serve.Listen)
 	serviceReady(log)
 	var watchdog sync.WaitGroup
 	// Progress takes the locks that everything else needs.
 	watchdog.Go(func() { keepWatched(ctx, log, func() { e.Progress(1) }) })
 	defer func() { cancel(); watchdog.Wait() }()
-	switch err := begin(ctx, e, named); {
+	switch err := begin(ctx, e, s.named); {
 	case ctx.Err() != nil:
 		// It was stopped while it loaded: the same command loads again.
 	case err != nil:

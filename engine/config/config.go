@@ -38,7 +38,9 @@ type Config struct {
 	// DKIM is the signatures for campaigns that name none of their own, by the
 	// domain of their From address.
 	DKIM []signature.Setting
-	Log  Log
+	// Serve is how the control plane is reached.
+	Serve Serve
+	Log   Log
 	// Intake is what campaigns that come over the API may name.
 	Intake Intake
 	// MaxInDoubt is the most recipients a connection may have unanswered, and
@@ -151,6 +153,24 @@ type Intake struct {
 	Folder string
 }
 
+// Serve is how the control plane is reached beside the Unix socket.
+type Serve struct {
+	// Listen is host:port of a TCP listener; empty: none. Off loopback it takes TLS.
+	Listen string
+	TLS    ServeTLS
+	// Clients is the role of client certificates by a name that they have.
+	Clients map[string]string
+	// Streams are the most that may be open at once, in all and of one caller.
+	Streams, StreamsPerClient int
+}
+
+// ServeTLS is files in PEM form; empty: none.
+type ServeTLS struct {
+	Cert, Key string
+	// ClientCA signs the client certificates that are taken.
+	ClientCA string
+}
+
 // Log is what is logged where.
 type Log struct {
 	Level  string // debug, info, warn, error
@@ -192,6 +212,7 @@ func defaults(hostname string) *Config {
 		Retry:      Retry{First: 5 * time.Minute, Factor: 2, Max: 4 * time.Hour, Expire: 72 * time.Hour},
 		Breaker:    20,
 		Ledger:     Ledger{SyncEvery: 2 * time.Millisecond, MinFree: 256e6, Cache: 64e6},
+		Serve:      Serve{Clients: map[string]string{}, Streams: 1000, StreamsPerClient: 250},
 		Log:        Log{Level: "info", Format: "text"},
 		MaxInDoubt: 16,
 		origins:    map[string]Origin{},

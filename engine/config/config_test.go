@@ -50,7 +50,7 @@ func TestExampleListsEverySetting(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "campaigns"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"sites.txt", "never.txt"} {
+	for _, name := range []string{"sites.txt", "never.txt", "server.pem", "server.key", "clients.pem"} {
 		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -67,7 +67,8 @@ func TestExampleListsEverySetting(t *testing.T) {
 		t.Fatalf("uncommented, the example has problems:\n%v\n%s", problems, full)
 	}
 	if len(c.Routes) != 2 || len(c.Sources) != 2 || len(c.Limits.Sites) != 1 || len(c.Limits.Domains) != 1 ||
-		len(c.Suppress) != 1 || len(c.MX.Prohibited) != 3 || len(c.DNS.Servers) != 1 || c.MX.Rules == "" || c.Log.File == "" {
+		len(c.Suppress) != 1 || len(c.MX.Prohibited) != 3 || len(c.DNS.Servers) != 1 || c.MX.Rules == "" || c.Log.File == "" ||
+		c.Serve.Listen == "" || c.Serve.TLS.Key == "" || c.Serve.TLS.ClientCA == "" || len(c.Serve.Clients) != 2 {
 		t.Errorf("not everything was read: %+v", c)
 	}
 }

@@ -184,4 +184,5 @@ func (l *loader) agree() {
 		l.doc.Problems.Add(o.File, o.Line, 0, longer.key, "is %s, shorter than retry.first (%s)",
 			document.FormatDuration(longer.span), document.FormatDuration(c.Retry.First))
 	}
+	l.agreeServe()
 }

@@ -72,6 +72,18 @@ var settings = []setting{
 	{key: "suppress", read: readSuppress, show: func(c *Config) string { return bracketed(c.Suppress) }},
 	{key: "dkim", read: readDKIM, list: listDKIM},
 	{key: "intake.folder", read: readIntakeFolder, show: func(c *Config) string { return c.Intake.Folder }},
+	{key: "serve.listen", read: readListen, show: func(c *Config) string {
+		if c.Serve.Listen == "" {
+			return "(the socket only)"
+		}
+		return c.Serve.Listen
+	}},
+	path("serve.tls.cert", true, func(c *Config) *string { return &c.Serve.TLS.Cert }),
+	path("serve.tls.key", true, func(c *Config) *string { return &c.Serve.TLS.Key }),
+	path("serve.tls.client_ca", true, func(c *Config) *string { return &c.Serve.TLS.ClientCA }),
+	{key: "serve.clients", read: readClients, list: listClients},
+	count("serve.streams", 1, 100_000, func(c *Config) *int { return &c.Serve.Streams }),
+	count("serve.streams_per_client", 1, 100_000, func(c *Config) *int { return &c.Serve.StreamsPerClient }),
 	choice("log.level", []string{"debug", "info", "warn", "error"}, func(c *Config) *string { return &c.Log.Level }),
 	choice("log.format", []string{"text", "json"}, func(c *Config) *string { return &c.Log.Format }),
 	path("log.file", false, func(c *Config) *string { return &c.Log.File }),

@@ -9,6 +9,7 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/penstock-mail/penstock/engine"
+	"github.com/penstock-mail/penstock/engine/access"
 	"github.com/penstock-mail/penstock/engine/address"
 	pb "github.com/penstock-mail/penstock/engine/control/penstockv1"
 	"github.com/penstock-mail/penstock/engine/ledger"
@@ -144,6 +145,16 @@ func status(err error) error {
 		return connect.NewError(connect.CodeNotFound, err)
 	case errors.Is(err, context.Canceled):
 		return connect.NewError(connect.CodeCanceled, err)
+	case errors.Is(err, context.DeadlineExceeded):
+		return connect.NewError(connect.CodeDeadlineExceeded, fmt.Errorf("it took too long: %w", err))
+	case errors.Is(err, access.ErrInvalidToken):
+		return connect.NewError(connect.CodeInvalidArgument, err)
+	case errors.Is(err, access.ErrTokenExists):
+		return connect.NewError(connect.CodeAlreadyExists, err)
+	case errors.Is(err, access.ErrNoToken):
+		return connect.NewError(connect.CodeNotFound, err)
+	case errors.Is(err, access.ErrTooManyTokens):
+		return connect.NewError(connect.CodeResourceExhausted, err)
 	case errors.Is(err, pause.ErrInvalid), errors.Is(err, engine.ErrInvalidLimits):
 		return connect.NewError(connect.CodeInvalidArgument, err)
 	case errors.As(err, &mistakes), errors.Is(err, pause.ErrNotHeld), errors.Is(err, ledger.ErrNotEnded),

@@ -15,6 +15,7 @@ import (
 
 // Client speaks to a process that holds a data directory, or to this one.
 type Client struct {
+	penstockv1connect.AccessServiceClient
 	penstockv1connect.CampaignServiceClient
 	penstockv1connect.ServerServiceClient
 	penstockv1connect.SiteServiceClient
@@ -58,6 +59,7 @@ func newClient(transport http.RoundTripper, closing func()) *Client {
 	h := &http.Client{Transport: transport}
 	const base = "http://penstock"
 	return &Client{
+		AccessServiceClient:   penstockv1connect.NewAccessServiceClient(h, base),
 		CampaignServiceClient: penstockv1connect.NewCampaignServiceClient(h, base),
 		ServerServiceClient:   penstockv1connect.NewServerServiceClient(h, base),
 		SiteServiceClient:     penstockv1connect.NewSiteServiceClient(h, base),

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/penstock-mail/penstock/engine"
+	"github.com/penstock-mail/penstock/engine/access"
 	pb "github.com/penstock-mail/penstock/engine/control/penstockv1"
 	"github.com/penstock-mail/penstock/engine/ledger"
 	"github.com/penstock-mail/penstock/engine/pause"
@@ -18,16 +19,20 @@ import (
 // desk is where changes are made: by the engine where there is one, else in the
 // ledger, which the next engine reads.
 type desk struct {
-	ledger *ledger.Ledger
-	engine *engine.Engine // nil: this process does not send
+	ledger  *ledger.Ledger
+	engine  *engine.Engine // nil: this process does not send
+	process Process        // nil: it cannot be ruled
+	// tokens are read when they are first needed.
+	tokens  func() (*access.Tokens, error)
+	now     func() time.Time
+	started time.Time
 }
 
-// anonymous is who pauses when nobody says.
-const anonymous = "anonymous"
-
-func nameOf(by string) string {
+// nameOf is who pauses: whom the request names, as one program may speak for
+// many people, or else its caller. The audit log has the caller either way.
+func nameOf(ctx context.Context, by string) string {
 	if by == "" {
-		return anonymous
+		return access.From(ctx).Name
 	}
 	return by
 }
@@ -45,7 +50,7 @@ func (d *desk) book() (*pause.Book, error) {
 }
 
 func (d *desk) pause(ctx context.Context, s pause.Scope, by, reason string) error {
-	h := pause.Hold{Scope: s, Who: nameOf(by), Why: reason, Since: time.Now()}
+	h := pause.Hold{Scope: s, Who: nameOf(ctx, by), Why: reason, Since: time.Now()}
 	if d.engine != nil {
 		return status(d.engine.Pause(ctx, h))
 	}
@@ -54,9 +59,9 @@ func (d *desk) pause(ctx context.Context, s pause.Scope, by, reason string) erro
 
 func (d *desk) resume(ctx context.Context, s pause.Scope, by string, force bool) error {
 	if d.engine != nil {
-		return status(d.engine.Resume(ctx, s, nameOf(by), force))
+		return status(d.engine.Resume(ctx, s, nameOf(ctx, by), force))
 	}
-	return d.write(ctx, func(b *pause.Book) error { return b.Release(s, nameOf(by), force, time.Now()) })
+	return d.write(ctx, func(b *pause.Book) error { return b.Release(s, nameOf(ctx, by), force, time.Now()) })
 }
 
 // write changes the book in a ledger that no engine has; on disk when it

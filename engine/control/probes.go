@@ -3,6 +3,7 @@ package control
 import (
 	"bytes"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 
@@ -17,7 +18,10 @@ import (
 func Observe(l net.Listener, e *engine.Engine) *Server {
 	mux := http.NewServeMux()
 	probes(mux, e)
-	return serveHandler(l, mux)
+	s := newServer(slog.New(slog.DiscardHandler))
+	s.http.Handler = mux
+	s.Answer(l)
+	return s
 }
 
 // ListenLoopback opens a TCP address for Observe, which must be one of this

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math"
 	"os"
+	osuser "os/user"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -30,6 +31,7 @@ type station struct {
 	dir     string
 	engine  *engine.Engine
 	client  *control.Client
+	served  *control.Server
 	arrived atomic.Int64
 	drained bool
 }
@@ -59,13 +61,13 @@ func newStation(t *testing.T) *station {
 	if err != nil {
 		t.Fatal(err)
 	}
-	served := control.Steer(l, s.engine)
+	s.served = control.Steer(l, s.engine)
 	s.client = control.Dial(cfg.Data)
 	t.Cleanup(func() {
 		s.client.Close()
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
-		served.Close(ctx)
+		s.served.Close(ctx)
 		if !s.drained {
 			if err := s.engine.Drain(ctx); err != nil {
 				t.Error(err)
@@ -178,7 +180,7 @@ func TestCampaignIsPausedStartedResumedAndFinished(t *testing.T) {
 		t.Fatal(err)
 	}
 	list, err := s.client.ListPauses(t.Context(), &pb.ListPausesRequest{})
-	if err != nil || len(list.Pauses) != 1 || list.Pauses[0].By != "anonymous" || list.Pauses[0].CampaignId != "" {
+	if err != nil || len(list.Pauses) != 1 || list.Pauses[0].By != user(t) || list.Pauses[0].CampaignId != "" {
 		t.Errorf("pauses: %v (%v)", list, err)
 	}
 	if c := s.campaign("c"); c.State != "paused" || s.arrived.Load() != 0 {
@@ -441,4 +443,14 @@ func TestWithoutAnEngineChangesAreWrittenDown(t *testing.T) {
 		_, err = c.SetSiteLimits(ctx, &pb.SetSiteLimitsRequest{Site: "google"})
 		is(t, err, connect.CodeFailedPrecondition, "penstock serve")
 	})
+}
+
+// user is who these tests are run by, and so who calls over the socket.
+func user(t *testing.T) string {
+	t.Helper()
+	u, err := osuser.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Username
 }

@@ -267,6 +267,21 @@ func (l *Ledger) Close() error {
 	return l.lock.Close()
 }
 
+// Dir is the data directory that was opened.
+func (l *Ledger) Dir() string { return l.dir }
+
+// Failure says why nothing can be recorded any more: ErrClosed, or what went
+// wrong; nil while all is well.
+func (l *Ledger) Failure() error {
+	l.mu.Lock()
+	closed := l.closed
+	l.mu.Unlock()
+	if closed {
+		return ErrClosed
+	}
+	return l.writer.failure()
+}
+
 // Flush waits until everything handed in before is on disk.
 func (l *Ledger) Flush(ctx context.Context) error {
 	return l.writer.do(ctx, nil)

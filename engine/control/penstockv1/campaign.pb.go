@@ -609,7 +609,7 @@ type PauseCampaignRequest struct {
 	CampaignId string `protobuf:"bytes,1,opt,name=campaign_id,json=campaignId,proto3" json:"campaign_id,omitempty"`
 	// Only what the campaign has for this site; empty means all of it.
 	Site string `protobuf:"bytes,2,opt,name=site,proto3" json:"site,omitempty"`
-	// Who pauses, at most 200 octets; empty means "anonymous". A second pause by
+	// Who pauses, at most 200 octets; empty means the caller. A second pause by
 	// the same one changes the reason and nothing else.
 	By string `protobuf:"bytes,3,opt,name=by,proto3" json:"by,omitempty"`
 	// Why, for people, at most 1,000 octets.

@@ -11,6 +11,8 @@ package penstockv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -219,7 +221,7 @@ func (*BackupResponse) Descriptor() ([]byte, []int) {
 // PauseAllRequest says who pauses and why.
 type PauseAllRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Who pauses, at most 200 octets; empty means "anonymous".
+	// Who pauses, at most 200 octets; empty means the caller.
 	By string `protobuf:"bytes,1,opt,name=by,proto3" json:"by,omitempty"`
 	// Why, for people, at most 1,000 octets.
 	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
@@ -501,11 +503,609 @@ func (x *ListPausesResponse) GetPauses() []*Pause {
 	return nil
 }
 
+// GetInfoRequest has no choices.
+type GetInfoRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetInfoRequest) Reset() {
+	*x = GetInfoRequest{}
+	mi := &file_penstock_v1_server_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetInfoRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetInfoRequest) ProtoMessage() {}
+
+func (x *GetInfoRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_v1_server_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetInfoRequest.ProtoReflect.Descriptor instead.
+func (*GetInfoRequest) Descriptor() ([]byte, []int) {
+	return file_penstock_v1_server_proto_rawDescGZIP(), []int{10}
+}
+
+// GetInfoResponse is the process.
+type GetInfoResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Penstock's version, such as v1.2.3.
+	Version string `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
+	// The commit that it was built from, with "+changes" if there were any; empty:
+	// not known.
+	Commit string `protobuf:"bytes,2,opt,name=commit,proto3" json:"commit,omitempty"`
+	// The Go that it was built with, such as go1.26.0.
+	GoVersion string `protobuf:"bytes,3,opt,name=go_version,json=goVersion,proto3" json:"go_version,omitempty"`
+	// Its process id.
+	ProcessId uint32 `protobuf:"varint,4,opt,name=process_id,json=processId,proto3" json:"process_id,omitempty"`
+	// When it began to serve.
+	Started *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=started,proto3" json:"started,omitempty"`
+	// Its data directory.
+	DataDirectory string `protobuf:"bytes,6,opt,name=data_directory,json=dataDirectory,proto3" json:"data_directory,omitempty"`
+	// serving; draining: it ends when what is on the wire has finished; holding: it
+	// only holds the ledger and does not send.
+	State string `protobuf:"bytes,7,opt,name=state,proto3" json:"state,omitempty"`
+	// Campaigns in the ledger.
+	Campaigns uint32 `protobuf:"varint,8,opt,name=campaigns,proto3" json:"campaigns,omitempty"`
+	// Of those, how many run now.
+	Running uint32 `protobuf:"varint,9,opt,name=running,proto3" json:"running,omitempty"`
+	// Sites that something is being sent to, or waits for.
+	Sites uint32 `protobuf:"varint,10,opt,name=sites,proto3" json:"sites,omitempty"`
+	// Calls that run now, streams among them.
+	Calls uint32 `protobuf:"varint,11,opt,name=calls,proto3" json:"calls,omitempty"`
+	// Why it is not ready to send, for people; empty: it is.
+	NotReady string `protobuf:"bytes,12,opt,name=not_ready,json=notReady,proto3" json:"not_ready,omitempty"`
+	// Where it listens, beside the socket.
+	Listens       []string `protobuf:"bytes,13,rep,name=listens,proto3" json:"listens,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetInfoResponse) Reset() {
+	*x = GetInfoResponse{}
+	mi := &file_penstock_v1_server_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetInfoResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetInfoResponse) ProtoMessage() {}
+
+func (x *GetInfoResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_v1_server_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetInfoResponse.ProtoReflect.Descriptor instead.
+func (*GetInfoResponse) Descriptor() ([]byte, []int) {
+	return file_penstock_v1_server_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *GetInfoResponse) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *GetInfoResponse) GetCommit() string {
+	if x != nil {
+		return x.Commit
+	}
+	return ""
+}
+
+func (x *GetInfoResponse) GetGoVersion() string {
+	if x != nil {
+		return x.GoVersion
+	}
+	return ""
+}
+
+func (x *GetInfoResponse) GetProcessId() uint32 {
+	if x != nil {
+		return x.ProcessId
+	}
+	return 0
+}
+
+func (x *GetInfoResponse) GetStarted() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Started
+	}
+	return nil
+}
+
+func (x *GetInfoResponse) GetDataDirectory() string {
+	if x != nil {
+		return x.DataDirectory
+	}
+	return ""
+}
+
+func (x *GetInfoResponse) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *GetInfoResponse) GetCampaigns() uint32 {
+	if x != nil {
+		return x.Campaigns
+	}
+	return 0
+}
+
+func (x *GetInfoResponse) GetRunning() uint32 {
+	if x != nil {
+		return x.Running
+	}
+	return 0
+}
+
+func (x *GetInfoResponse) GetSites() uint32 {
+	if x != nil {
+		return x.Sites
+	}
+	return 0
+}
+
+func (x *GetInfoResponse) GetCalls() uint32 {
+	if x != nil {
+		return x.Calls
+	}
+	return 0
+}
+
+func (x *GetInfoResponse) GetNotReady() string {
+	if x != nil {
+		return x.NotReady
+	}
+	return ""
+}
+
+func (x *GetInfoResponse) GetListens() []string {
+	if x != nil {
+		return x.Listens
+	}
+	return nil
+}
+
+// GetConfigRequest has no choices.
+type GetConfigRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetConfigRequest) Reset() {
+	*x = GetConfigRequest{}
+	mi := &file_penstock_v1_server_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetConfigRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetConfigRequest) ProtoMessage() {}
+
+func (x *GetConfigRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_v1_server_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetConfigRequest.ProtoReflect.Descriptor instead.
+func (*GetConfigRequest) Descriptor() ([]byte, []int) {
+	return file_penstock_v1_server_proto_rawDescGZIP(), []int{12}
+}
+
+// GetConfigResponse is the configuration.
+type GetConfigResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Every setting, in the order of the example configuration.
+	Settings      []*Setting `protobuf:"bytes,1,rep,name=settings,proto3" json:"settings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetConfigResponse) Reset() {
+	*x = GetConfigResponse{}
+	mi := &file_penstock_v1_server_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetConfigResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetConfigResponse) ProtoMessage() {}
+
+func (x *GetConfigResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_v1_server_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetConfigResponse.ProtoReflect.Descriptor instead.
+func (*GetConfigResponse) Descriptor() ([]byte, []int) {
+	return file_penstock_v1_server_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *GetConfigResponse) GetSettings() []*Setting {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
+// Setting is one setting as it is in force.
+type Setting struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name, such as smtp.drain.
+	Key string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// Its value as it would be written.
+	Value string `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	// Where it comes from: file:line, default, or a flag such as --dns.
+	Origin        string `protobuf:"bytes,3,opt,name=origin,proto3" json:"origin,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Setting) Reset() {
+	*x = Setting{}
+	mi := &file_penstock_v1_server_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Setting) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Setting) ProtoMessage() {}
+
+func (x *Setting) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_v1_server_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Setting.ProtoReflect.Descriptor instead.
+func (*Setting) Descriptor() ([]byte, []int) {
+	return file_penstock_v1_server_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Setting) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Setting) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+func (x *Setting) GetOrigin() string {
+	if x != nil {
+		return x.Origin
+	}
+	return ""
+}
+
+// ReloadRequest has no choices.
+type ReloadRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReloadRequest) Reset() {
+	*x = ReloadRequest{}
+	mi := &file_penstock_v1_server_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReloadRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReloadRequest) ProtoMessage() {}
+
+func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_v1_server_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReloadRequest.ProtoReflect.Descriptor instead.
+func (*ReloadRequest) Descriptor() ([]byte, []int) {
+	return file_penstock_v1_server_proto_rawDescGZIP(), []int{15}
+}
+
+// ReloadResponse says what is different now.
+type ReloadResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Settings that changed and are in force.
+	Applied []*SettingChange `protobuf:"bytes,1,rep,name=applied,proto3" json:"applied,omitempty"`
+	// Settings that changed in the file, and need a restart.
+	Restart []*SettingChange `protobuf:"bytes,2,rep,name=restart,proto3" json:"restart,omitempty"`
+	// What was read again beside the configuration, such as "suppression: 120
+	// addresses".
+	Reread []string `protobuf:"bytes,3,rep,name=reread,proto3" json:"reread,omitempty"`
+	// What is odd, but no mistake, with file and line.
+	Warnings      []string `protobuf:"bytes,4,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReloadResponse) Reset() {
+	*x = ReloadResponse{}
+	mi := &file_penstock_v1_server_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReloadResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReloadResponse) ProtoMessage() {}
+
+func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_v1_server_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReloadResponse.ProtoReflect.Descriptor instead.
+func (*ReloadResponse) Descriptor() ([]byte, []int) {
+	return file_penstock_v1_server_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ReloadResponse) GetApplied() []*SettingChange {
+	if x != nil {
+		return x.Applied
+	}
+	return nil
+}
+
+func (x *ReloadResponse) GetRestart() []*SettingChange {
+	if x != nil {
+		return x.Restart
+	}
+	return nil
+}
+
+func (x *ReloadResponse) GetReread() []string {
+	if x != nil {
+		return x.Reread
+	}
+	return nil
+}
+
+func (x *ReloadResponse) GetWarnings() []string {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
+}
+
+// SettingChange is one setting that changed.
+type SettingChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name.
+	Key string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// What it was; empty: it was not there.
+	Was string `protobuf:"bytes,2,opt,name=was,proto3" json:"was,omitempty"`
+	// What it is; empty: it is not there any more.
+	Is            string `protobuf:"bytes,3,opt,name=is,proto3" json:"is,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SettingChange) Reset() {
+	*x = SettingChange{}
+	mi := &file_penstock_v1_server_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SettingChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SettingChange) ProtoMessage() {}
+
+func (x *SettingChange) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_v1_server_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SettingChange.ProtoReflect.Descriptor instead.
+func (*SettingChange) Descriptor() ([]byte, []int) {
+	return file_penstock_v1_server_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *SettingChange) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *SettingChange) GetWas() string {
+	if x != nil {
+		return x.Was
+	}
+	return ""
+}
+
+func (x *SettingChange) GetIs() string {
+	if x != nil {
+		return x.Is
+	}
+	return ""
+}
+
+// DrainRequest may say how long.
+type DrainRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How long what is on the wire may take, 0 to a day; absent: as smtp.drain says.
+	Within        *durationpb.Duration `protobuf:"bytes,1,opt,name=within,proto3" json:"within,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainRequest) Reset() {
+	*x = DrainRequest{}
+	mi := &file_penstock_v1_server_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainRequest) ProtoMessage() {}
+
+func (x *DrainRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_v1_server_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainRequest.ProtoReflect.Descriptor instead.
+func (*DrainRequest) Descriptor() ([]byte, []int) {
+	return file_penstock_v1_server_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *DrainRequest) GetWithin() *durationpb.Duration {
+	if x != nil {
+		return x.Within
+	}
+	return nil
+}
+
+// DrainResponse has nothing to say: an error says what went wrong.
+type DrainResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainResponse) Reset() {
+	*x = DrainResponse{}
+	mi := &file_penstock_v1_server_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainResponse) ProtoMessage() {}
+
+func (x *DrainResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_v1_server_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainResponse.ProtoReflect.Descriptor instead.
+func (*DrainResponse) Descriptor() ([]byte, []int) {
+	return file_penstock_v1_server_proto_rawDescGZIP(), []int{19}
+}
+
 var File_penstock_v1_server_proto protoreflect.FileDescriptor
 
 const file_penstock_v1_server_proto_rawDesc = "" +
 	"\n" +
-	"\x18penstock/v1/server.proto\x12\vpenstock.v1\x1a\x17penstock/v1/pause.proto\"\x0f\n" +
+	"\x18penstock/v1/server.proto\x12\vpenstock.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17penstock/v1/pause.proto\"\x0f\n" +
 	"\rVerifyRequest\"\x82\x01\n" +
 	"\x0eVerifyResponse\x12\x1c\n" +
 	"\tcampaigns\x18\x01 \x01(\x04R\tcampaigns\x12\x1e\n" +
@@ -529,14 +1129,56 @@ const file_penstock_v1_server_proto_rawDesc = "" +
 	"\x06pauses\x18\x01 \x03(\v2\x12.penstock.v1.PauseR\x06pauses\"\x13\n" +
 	"\x11ListPausesRequest\"@\n" +
 	"\x12ListPausesResponse\x12*\n" +
-	"\x06pauses\x18\x01 \x03(\v2\x12.penstock.v1.PauseR\x06pauses2\xf9\x02\n" +
+	"\x06pauses\x18\x01 \x03(\v2\x12.penstock.v1.PauseR\x06pauses\"\x10\n" +
+	"\x0eGetInfoRequest\"\x8f\x03\n" +
+	"\x0fGetInfoResponse\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\tR\aversion\x12\x16\n" +
+	"\x06commit\x18\x02 \x01(\tR\x06commit\x12\x1d\n" +
+	"\n" +
+	"go_version\x18\x03 \x01(\tR\tgoVersion\x12\x1d\n" +
+	"\n" +
+	"process_id\x18\x04 \x01(\rR\tprocessId\x124\n" +
+	"\astarted\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x12%\n" +
+	"\x0edata_directory\x18\x06 \x01(\tR\rdataDirectory\x12\x14\n" +
+	"\x05state\x18\a \x01(\tR\x05state\x12\x1c\n" +
+	"\tcampaigns\x18\b \x01(\rR\tcampaigns\x12\x18\n" +
+	"\arunning\x18\t \x01(\rR\arunning\x12\x14\n" +
+	"\x05sites\x18\n" +
+	" \x01(\rR\x05sites\x12\x14\n" +
+	"\x05calls\x18\v \x01(\rR\x05calls\x12\x1b\n" +
+	"\tnot_ready\x18\f \x01(\tR\bnotReady\x12\x18\n" +
+	"\alistens\x18\r \x03(\tR\alistens\"\x12\n" +
+	"\x10GetConfigRequest\"E\n" +
+	"\x11GetConfigResponse\x120\n" +
+	"\bsettings\x18\x01 \x03(\v2\x14.penstock.v1.SettingR\bsettings\"I\n" +
+	"\aSetting\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\x12\x16\n" +
+	"\x06origin\x18\x03 \x01(\tR\x06origin\"\x0f\n" +
+	"\rReloadRequest\"\xb0\x01\n" +
+	"\x0eReloadResponse\x124\n" +
+	"\aapplied\x18\x01 \x03(\v2\x1a.penstock.v1.SettingChangeR\aapplied\x124\n" +
+	"\arestart\x18\x02 \x03(\v2\x1a.penstock.v1.SettingChangeR\arestart\x12\x16\n" +
+	"\x06reread\x18\x03 \x03(\tR\x06reread\x12\x1a\n" +
+	"\bwarnings\x18\x04 \x03(\tR\bwarnings\"C\n" +
+	"\rSettingChange\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x10\n" +
+	"\x03was\x18\x02 \x01(\tR\x03was\x12\x0e\n" +
+	"\x02is\x18\x03 \x01(\tR\x02is\"A\n" +
+	"\fDrainRequest\x121\n" +
+	"\x06within\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x06within\"\x0f\n" +
+	"\rDrainResponse2\x8e\x05\n" +
 	"\rServerService\x12A\n" +
 	"\x06Verify\x12\x1a.penstock.v1.VerifyRequest\x1a\x1b.penstock.v1.VerifyResponse\x12A\n" +
 	"\x06Backup\x12\x1a.penstock.v1.BackupRequest\x1a\x1b.penstock.v1.BackupResponse\x12G\n" +
 	"\bPauseAll\x12\x1c.penstock.v1.PauseAllRequest\x1a\x1d.penstock.v1.PauseAllResponse\x12J\n" +
 	"\tResumeAll\x12\x1d.penstock.v1.ResumeAllRequest\x1a\x1e.penstock.v1.ResumeAllResponse\x12M\n" +
 	"\n" +
-	"ListPauses\x12\x1e.penstock.v1.ListPausesRequest\x1a\x1f.penstock.v1.ListPausesResponseBHZFgithub.com/penstock-mail/penstock/engine/control/penstockv1;penstockv1b\x06proto3"
+	"ListPauses\x12\x1e.penstock.v1.ListPausesRequest\x1a\x1f.penstock.v1.ListPausesResponse\x12D\n" +
+	"\aGetInfo\x12\x1b.penstock.v1.GetInfoRequest\x1a\x1c.penstock.v1.GetInfoResponse\x12J\n" +
+	"\tGetConfig\x12\x1d.penstock.v1.GetConfigRequest\x1a\x1e.penstock.v1.GetConfigResponse\x12A\n" +
+	"\x06Reload\x12\x1a.penstock.v1.ReloadRequest\x1a\x1b.penstock.v1.ReloadResponse\x12>\n" +
+	"\x05Drain\x12\x19.penstock.v1.DrainRequest\x1a\x1a.penstock.v1.DrainResponseBHZFgithub.com/penstock-mail/penstock/engine/control/penstockv1;penstockv1b\x06proto3"
 
 var (
 	file_penstock_v1_server_proto_rawDescOnce sync.Once
@@ -550,39 +1192,64 @@ func file_penstock_v1_server_proto_rawDescGZIP() []byte {
 	return file_penstock_v1_server_proto_rawDescData
 }
 
-var file_penstock_v1_server_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_penstock_v1_server_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_penstock_v1_server_proto_goTypes = []any{
-	(*VerifyRequest)(nil),      // 0: penstock.v1.VerifyRequest
-	(*VerifyResponse)(nil),     // 1: penstock.v1.VerifyResponse
-	(*BackupRequest)(nil),      // 2: penstock.v1.BackupRequest
-	(*BackupResponse)(nil),     // 3: penstock.v1.BackupResponse
-	(*PauseAllRequest)(nil),    // 4: penstock.v1.PauseAllRequest
-	(*PauseAllResponse)(nil),   // 5: penstock.v1.PauseAllResponse
-	(*ResumeAllRequest)(nil),   // 6: penstock.v1.ResumeAllRequest
-	(*ResumeAllResponse)(nil),  // 7: penstock.v1.ResumeAllResponse
-	(*ListPausesRequest)(nil),  // 8: penstock.v1.ListPausesRequest
-	(*ListPausesResponse)(nil), // 9: penstock.v1.ListPausesResponse
-	(*Pause)(nil),              // 10: penstock.v1.Pause
+	(*VerifyRequest)(nil),         // 0: penstock.v1.VerifyRequest
+	(*VerifyResponse)(nil),        // 1: penstock.v1.VerifyResponse
+	(*BackupRequest)(nil),         // 2: penstock.v1.BackupRequest
+	(*BackupResponse)(nil),        // 3: penstock.v1.BackupResponse
+	(*PauseAllRequest)(nil),       // 4: penstock.v1.PauseAllRequest
+	(*PauseAllResponse)(nil),      // 5: penstock.v1.PauseAllResponse
+	(*ResumeAllRequest)(nil),      // 6: penstock.v1.ResumeAllRequest
+	(*ResumeAllResponse)(nil),     // 7: penstock.v1.ResumeAllResponse
+	(*ListPausesRequest)(nil),     // 8: penstock.v1.ListPausesRequest
+	(*ListPausesResponse)(nil),    // 9: penstock.v1.ListPausesResponse
+	(*GetInfoRequest)(nil),        // 10: penstock.v1.GetInfoRequest
+	(*GetInfoResponse)(nil),       // 11: penstock.v1.GetInfoResponse
+	(*GetConfigRequest)(nil),      // 12: penstock.v1.GetConfigRequest
+	(*GetConfigResponse)(nil),     // 13: penstock.v1.GetConfigResponse
+	(*Setting)(nil),               // 14: penstock.v1.Setting
+	(*ReloadRequest)(nil),         // 15: penstock.v1.ReloadRequest
+	(*ReloadResponse)(nil),        // 16: penstock.v1.ReloadResponse
+	(*SettingChange)(nil),         // 17: penstock.v1.SettingChange
+	(*DrainRequest)(nil),          // 18: penstock.v1.DrainRequest
+	(*DrainResponse)(nil),         // 19: penstock.v1.DrainResponse
+	(*Pause)(nil),                 // 20: penstock.v1.Pause
+	(*timestamppb.Timestamp)(nil), // 21: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 22: google.protobuf.Duration
 }
 var file_penstock_v1_server_proto_depIdxs = []int32{
-	10, // 0: penstock.v1.PauseAllResponse.pauses:type_name -> penstock.v1.Pause
-	10, // 1: penstock.v1.ResumeAllResponse.pauses:type_name -> penstock.v1.Pause
-	10, // 2: penstock.v1.ListPausesResponse.pauses:type_name -> penstock.v1.Pause
-	0,  // 3: penstock.v1.ServerService.Verify:input_type -> penstock.v1.VerifyRequest
-	2,  // 4: penstock.v1.ServerService.Backup:input_type -> penstock.v1.BackupRequest
-	4,  // 5: penstock.v1.ServerService.PauseAll:input_type -> penstock.v1.PauseAllRequest
-	6,  // 6: penstock.v1.ServerService.ResumeAll:input_type -> penstock.v1.ResumeAllRequest
-	8,  // 7: penstock.v1.ServerService.ListPauses:input_type -> penstock.v1.ListPausesRequest
-	1,  // 8: penstock.v1.ServerService.Verify:output_type -> penstock.v1.VerifyResponse
-	3,  // 9: penstock.v1.ServerService.Backup:output_type -> penstock.v1.BackupResponse
-	5,  // 10: penstock.v1.ServerService.PauseAll:output_type -> penstock.v1.PauseAllResponse
-	7,  // 11: penstock.v1.ServerService.ResumeAll:output_type -> penstock.v1.ResumeAllResponse
-	9,  // 12: penstock.v1.ServerService.ListPauses:output_type -> penstock.v1.ListPausesResponse
-	8,  // [8:13] is the sub-list for method output_type
-	3,  // [3:8] is the sub-list for method input_type
-	3,  // [3:3] is the sub-list for extension type_name
-	3,  // [3:3] is the sub-list for extension extendee
-	0,  // [0:3] is the sub-list for field type_name
+	20, // 0: penstock.v1.PauseAllResponse.pauses:type_name -> penstock.v1.Pause
+	20, // 1: penstock.v1.ResumeAllResponse.pauses:type_name -> penstock.v1.Pause
+	20, // 2: penstock.v1.ListPausesResponse.pauses:type_name -> penstock.v1.Pause
+	21, // 3: penstock.v1.GetInfoResponse.started:type_name -> google.protobuf.Timestamp
+	14, // 4: penstock.v1.GetConfigResponse.settings:type_name -> penstock.v1.Setting
+	17, // 5: penstock.v1.ReloadResponse.applied:type_name -> penstock.v1.SettingChange
+	17, // 6: penstock.v1.ReloadResponse.restart:type_name -> penstock.v1.SettingChange
+	22, // 7: penstock.v1.DrainRequest.within:type_name -> google.protobuf.Duration
+	0,  // 8: penstock.v1.ServerService.Verify:input_type -> penstock.v1.VerifyRequest
+	2,  // 9: penstock.v1.ServerService.Backup:input_type -> penstock.v1.BackupRequest
+	4,  // 10: penstock.v1.ServerService.PauseAll:input_type -> penstock.v1.PauseAllRequest
+	6,  // 11: penstock.v1.ServerService.ResumeAll:input_type -> penstock.v1.ResumeAllRequest
+	8,  // 12: penstock.v1.ServerService.ListPauses:input_type -> penstock.v1.ListPausesRequest
+	10, // 13: penstock.v1.ServerService.GetInfo:input_type -> penstock.v1.GetInfoRequest
+	12, // 14: penstock.v1.ServerService.GetConfig:input_type -> penstock.v1.GetConfigRequest
+	15, // 15: penstock.v1.ServerService.Reload:input_type -> penstock.v1.ReloadRequest
+	18, // 16: penstock.v1.ServerService.Drain:input_type -> penstock.v1.DrainRequest
+	1,  // 17: penstock.v1.ServerService.Verify:output_type -> penstock.v1.VerifyResponse
+	3,  // 18: penstock.v1.ServerService.Backup:output_type -> penstock.v1.BackupResponse
+	5,  // 19: penstock.v1.ServerService.PauseAll:output_type -> penstock.v1.PauseAllResponse
+	7,  // 20: penstock.v1.ServerService.ResumeAll:output_type -> penstock.v1.ResumeAllResponse
+	9,  // 21: penstock.v1.ServerService.ListPauses:output_type -> penstock.v1.ListPausesResponse
+	11, // 22: penstock.v1.ServerService.GetInfo:output_type -> penstock.v1.GetInfoResponse
+	13, // 23: penstock.v1.ServerService.GetConfig:output_type -> penstock.v1.GetConfigResponse
+	16, // 24: penstock.v1.ServerService.Reload:output_type -> penstock.v1.ReloadResponse
+	19, // 25: penstock.v1.ServerService.Drain:output_type -> penstock.v1.DrainResponse
+	17, // [17:26] is the sub-list for method output_type
+	8,  // [8:17] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_penstock_v1_server_proto_init() }
@@ -597,7 +1264,7 @@ func file_penstock_v1_server_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_penstock_v1_server_proto_rawDesc), len(file_penstock_v1_server_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1078,7 +1078,7 @@ type PauseSiteRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The site's name.
 	Site string `protobuf:"bytes,1,opt,name=site,proto3" json:"site,omitempty"`
-	// Who pauses, at most 200 octets; empty means "anonymous".
+	// Who pauses, at most 200 octets; empty means the caller.
 	By string `protobuf:"bytes,2,opt,name=by,proto3" json:"by,omitempty"`
 	// Why, for people, at most 1,000 octets.
 	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`

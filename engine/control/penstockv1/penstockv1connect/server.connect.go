@@ -46,6 +46,14 @@ const (
 	// ServerServiceListPausesProcedure is the fully-qualified name of the ServerService's ListPauses
 	// RPC.
 	ServerServiceListPausesProcedure = "/penstock.v1.ServerService/ListPauses"
+	// ServerServiceGetInfoProcedure is the fully-qualified name of the ServerService's GetInfo RPC.
+	ServerServiceGetInfoProcedure = "/penstock.v1.ServerService/GetInfo"
+	// ServerServiceGetConfigProcedure is the fully-qualified name of the ServerService's GetConfig RPC.
+	ServerServiceGetConfigProcedure = "/penstock.v1.ServerService/GetConfig"
+	// ServerServiceReloadProcedure is the fully-qualified name of the ServerService's Reload RPC.
+	ServerServiceReloadProcedure = "/penstock.v1.ServerService/Reload"
+	// ServerServiceDrainProcedure is the fully-qualified name of the ServerService's Drain RPC.
+	ServerServiceDrainProcedure = "/penstock.v1.ServerService/Drain"
 )
 
 // ServerServiceClient is a client for the penstock.v1.ServerService service.
@@ -64,6 +72,22 @@ type ServerServiceClient interface {
 	ResumeAll(context.Context, *penstockv1.ResumeAllRequest) (*penstockv1.ResumeAllResponse, error)
 	// ListPauses returns every pause there is.
 	ListPauses(context.Context, *penstockv1.ListPausesRequest) (*penstockv1.ListPausesResponse, error)
+	// GetInfo says what the process is and how it stands.
+	GetInfo(context.Context, *penstockv1.GetInfoRequest) (*penstockv1.GetInfoResponse, error)
+	// GetConfig returns every setting in force with where it comes from.
+	// FAILED_PRECONDITION: the process has none, as it only holds a ledger.
+	GetConfig(context.Context, *penstockv1.GetConfigRequest) (*penstockv1.GetConfigResponse, error)
+	// Reload reads the configuration again, and the files that it names:
+	// suppression lists and certificates. All of it is taken or nothing.
+	// FAILED_PRECONDITION: something in them is wrong, and nothing was changed; the
+	// message has every mistake with file and line.
+	Reload(context.Context, *penstockv1.ReloadRequest) (*penstockv1.ReloadResponse, error)
+	// Drain ends the process in order, as SIGTERM does: nothing new begins, what is
+	// on the wire finishes, and then it exits with code 0. It answers when nothing
+	// new begins any more; until the end GetInfo says "draining". Once more it
+	// changes nothing. FAILED_PRECONDITION: the process does not send, or ends by
+	// itself.
+	Drain(context.Context, *penstockv1.DrainRequest) (*penstockv1.DrainResponse, error)
 }
 
 // NewServerServiceClient constructs a client for the penstock.v1.ServerService service. By default,
@@ -107,6 +131,30 @@ func NewServerServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithSchema(serverServiceMethods.ByName("ListPauses")),
 			connect.WithClientOptions(opts...),
 		),
+		getInfo: connect.NewClient[penstockv1.GetInfoRequest, penstockv1.GetInfoResponse](
+			httpClient,
+			baseURL+ServerServiceGetInfoProcedure,
+			connect.WithSchema(serverServiceMethods.ByName("GetInfo")),
+			connect.WithClientOptions(opts...),
+		),
+		getConfig: connect.NewClient[penstockv1.GetConfigRequest, penstockv1.GetConfigResponse](
+			httpClient,
+			baseURL+ServerServiceGetConfigProcedure,
+			connect.WithSchema(serverServiceMethods.ByName("GetConfig")),
+			connect.WithClientOptions(opts...),
+		),
+		reload: connect.NewClient[penstockv1.ReloadRequest, penstockv1.ReloadResponse](
+			httpClient,
+			baseURL+ServerServiceReloadProcedure,
+			connect.WithSchema(serverServiceMethods.ByName("Reload")),
+			connect.WithClientOptions(opts...),
+		),
+		drain: connect.NewClient[penstockv1.DrainRequest, penstockv1.DrainResponse](
+			httpClient,
+			baseURL+ServerServiceDrainProcedure,
+			connect.WithSchema(serverServiceMethods.ByName("Drain")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -117,6 +165,10 @@ type serverServiceClient struct {
 	pauseAll   *connect.Client[penstockv1.PauseAllRequest, penstockv1.PauseAllResponse]
 	resumeAll  *connect.Client[penstockv1.ResumeAllRequest, penstockv1.ResumeAllResponse]
 	listPauses *connect.Client[penstockv1.ListPausesRequest, penstockv1.ListPausesResponse]
+	getInfo    *connect.Client[penstockv1.GetInfoRequest, penstockv1.GetInfoResponse]
+	getConfig  *connect.Client[penstockv1.GetConfigRequest, penstockv1.GetConfigResponse]
+	reload     *connect.Client[penstockv1.ReloadRequest, penstockv1.ReloadResponse]
+	drain      *connect.Client[penstockv1.DrainRequest, penstockv1.DrainResponse]
 }
 
 // Verify calls penstock.v1.ServerService.Verify.
@@ -164,6 +216,42 @@ func (c *serverServiceClient) ListPauses(ctx context.Context, req *penstockv1.Li
 	return nil, err
 }
 
+// GetInfo calls penstock.v1.ServerService.GetInfo.
+func (c *serverServiceClient) GetInfo(ctx context.Context, req *penstockv1.GetInfoRequest) (*penstockv1.GetInfoResponse, error) {
+	response, err := c.getInfo.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// GetConfig calls penstock.v1.ServerService.GetConfig.
+func (c *serverServiceClient) GetConfig(ctx context.Context, req *penstockv1.GetConfigRequest) (*penstockv1.GetConfigResponse, error) {
+	response, err := c.getConfig.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// Reload calls penstock.v1.ServerService.Reload.
+func (c *serverServiceClient) Reload(ctx context.Context, req *penstockv1.ReloadRequest) (*penstockv1.ReloadResponse, error) {
+	response, err := c.reload.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// Drain calls penstock.v1.ServerService.Drain.
+func (c *serverServiceClient) Drain(ctx context.Context, req *penstockv1.DrainRequest) (*penstockv1.DrainResponse, error) {
+	response, err := c.drain.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // ServerServiceHandler is an implementation of the penstock.v1.ServerService service.
 type ServerServiceHandler interface {
 	// Verify runs the ledger's proof without stopping anything.
@@ -180,6 +268,22 @@ type ServerServiceHandler interface {
 	ResumeAll(context.Context, *penstockv1.ResumeAllRequest) (*penstockv1.ResumeAllResponse, error)
 	// ListPauses returns every pause there is.
 	ListPauses(context.Context, *penstockv1.ListPausesRequest) (*penstockv1.ListPausesResponse, error)
+	// GetInfo says what the process is and how it stands.
+	GetInfo(context.Context, *penstockv1.GetInfoRequest) (*penstockv1.GetInfoResponse, error)
+	// GetConfig returns every setting in force with where it comes from.
+	// FAILED_PRECONDITION: the process has none, as it only holds a ledger.
+	GetConfig(context.Context, *penstockv1.GetConfigRequest) (*penstockv1.GetConfigResponse, error)
+	// Reload reads the configuration again, and the files that it names:
+	// suppression lists and certificates. All of it is taken or nothing.
+	// FAILED_PRECONDITION: something in them is wrong, and nothing was changed; the
+	// message has every mistake with file and line.
+	Reload(context.Context, *penstockv1.ReloadRequest) (*penstockv1.ReloadResponse, error)
+	// Drain ends the process in order, as SIGTERM does: nothing new begins, what is
+	// on the wire finishes, and then it exits with code 0. It answers when nothing
+	// new begins any more; until the end GetInfo says "draining". Once more it
+	// changes nothing. FAILED_PRECONDITION: the process does not send, or ends by
+	// itself.
+	Drain(context.Context, *penstockv1.DrainRequest) (*penstockv1.DrainResponse, error)
 }
 
 // NewServerServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -219,6 +323,30 @@ func NewServerServiceHandler(svc ServerServiceHandler, opts ...connect.HandlerOp
 		connect.WithSchema(serverServiceMethods.ByName("ListPauses")),
 		connect.WithHandlerOptions(opts...),
 	)
+	serverServiceGetInfoHandler := connect.NewUnaryHandlerSimple(
+		ServerServiceGetInfoProcedure,
+		svc.GetInfo,
+		connect.WithSchema(serverServiceMethods.ByName("GetInfo")),
+		connect.WithHandlerOptions(opts...),
+	)
+	serverServiceGetConfigHandler := connect.NewUnaryHandlerSimple(
+		ServerServiceGetConfigProcedure,
+		svc.GetConfig,
+		connect.WithSchema(serverServiceMethods.ByName("GetConfig")),
+		connect.WithHandlerOptions(opts...),
+	)
+	serverServiceReloadHandler := connect.NewUnaryHandlerSimple(
+		ServerServiceReloadProcedure,
+		svc.Reload,
+		connect.WithSchema(serverServiceMethods.ByName("Reload")),
+		connect.WithHandlerOptions(opts...),
+	)
+	serverServiceDrainHandler := connect.NewUnaryHandlerSimple(
+		ServerServiceDrainProcedure,
+		svc.Drain,
+		connect.WithSchema(serverServiceMethods.ByName("Drain")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/penstock.v1.ServerService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case ServerServiceVerifyProcedure:
@@ -231,6 +359,14 @@ func NewServerServiceHandler(svc ServerServiceHandler, opts ...connect.HandlerOp
 			serverServiceResumeAllHandler.ServeHTTP(w, r)
 		case ServerServiceListPausesProcedure:
 			serverServiceListPausesHandler.ServeHTTP(w, r)
+		case ServerServiceGetInfoProcedure:
+			serverServiceGetInfoHandler.ServeHTTP(w, r)
+		case ServerServiceGetConfigProcedure:
+			serverServiceGetConfigHandler.ServeHTTP(w, r)
+		case ServerServiceReloadProcedure:
+			serverServiceReloadHandler.ServeHTTP(w, r)
+		case ServerServiceDrainProcedure:
+			serverServiceDrainHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -258,4 +394,20 @@ func (UnimplementedServerServiceHandler) ResumeAll(context.Context, *penstockv1.
 
 func (UnimplementedServerServiceHandler) ListPauses(context.Context, *penstockv1.ListPausesRequest) (*penstockv1.ListPausesResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("penstock.v1.ServerService.ListPauses is not implemented"))
+}
+
+func (UnimplementedServerServiceHandler) GetInfo(context.Context, *penstockv1.GetInfoRequest) (*penstockv1.GetInfoResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("penstock.v1.ServerService.GetInfo is not implemented"))
+}
+
+func (UnimplementedServerServiceHandler) GetConfig(context.Context, *penstockv1.GetConfigRequest) (*penstockv1.GetConfigResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("penstock.v1.ServerService.GetConfig is not implemented"))
+}
+
+func (UnimplementedServerServiceHandler) Reload(context.Context, *penstockv1.ReloadRequest) (*penstockv1.ReloadResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("penstock.v1.ServerService.Reload is not implemented"))
+}
+
+func (UnimplementedServerServiceHandler) Drain(context.Context, *penstockv1.DrainRequest) (*penstockv1.DrainResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("penstock.v1.ServerService.Drain is not implemented"))
 }
