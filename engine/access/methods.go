@@ -68,6 +68,8 @@ var methods = map[string]Method{
 	"penstock.v1.SiteService/PauseSite":     changes(Operate),
 	"penstock.v1.SiteService/ResumeSite":    changes(Operate),
 	"penstock.v1.SiteService/SetSiteLimits": changes(Operate),
+	"penstock.v1.SiteService/FlushSite":     changes(Operate),
+	"penstock.v1.SiteService/ForgetSite":    changes(Operate),
 
 	"grpc.health.v1.Health/Check": asks(Read),
 	"grpc.health.v1.Health/Watch": asks(Read).stream(),
