@@ -6,10 +6,13 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/penstock-mail/penstock/engine/campaign"
 	"github.com/penstock-mail/penstock/engine/compose"
 	"github.com/penstock-mail/penstock/engine/config"
+	"github.com/penstock-mail/penstock/engine/document"
+	"github.com/penstock-mail/penstock/engine/hours"
 	"github.com/penstock-mail/penstock/engine/problem"
 	"github.com/penstock-mail/penstock/engine/signature"
 )
@@ -32,6 +35,25 @@ func CheckMessage(cfg *config.Config, c *campaign.Campaign) problem.List {
 	if template != nil {
 		_, found = signature.Set(signaturesFor(cfg, c.Settings.DKIM, template))
 		problems = append(problems, found...)
+	}
+	return append(problems, checkWindows(cfg, c, time.Now())...)
+}
+
+// checkWindows warns of windows that are closed for longer than a recipient may
+// wait: who is deferred when they close expires before they open.
+func checkWindows(cfg *config.Config, c *campaign.Campaign, now time.Time) (problems problem.List) {
+	calendar, err := hours.New(c.Settings.Windows)
+	if err != nil {
+		problems.Add(c.Path, 0, 0, "windows", "%v", err)
+		return problems
+	}
+	expire := c.Settings.ExpireAfter
+	if expire == 0 {
+		expire = cfg.Retry.Expire
+	}
+	if closed := calendar.LongestClosed(now); closed >= expire {
+		problems.Warn(c.Path, 0, 0, "windows", "are closed for up to %s at a time, and expire_after is %s: who is deferred when they close may expire before they open",
+			document.FormatDuration(closed), document.FormatDuration(expire))
 	}
 	return problems
 }

@@ -22,6 +22,7 @@
 //   - walk, one per run: over its domains, until all are routed.
 //   - lookup, dns.concurrency of them: ask the resolver, attach domains.
 //   - worker, one per core: read, lease, compose.
+//   - openings: holds and lets go the runs that have windows.
 //   - timetable: wakes domains whose retry is due.
 //   - housekeeping: saves what was learned, every few seconds.
 //   - the ledger's writer calls durable; the pool's event loops call Pull and

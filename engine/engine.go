@@ -40,6 +40,7 @@ type Engine struct {
 	work      *turns[*lane]
 	lookups   *turns[*destination]
 	timetable *timetable
+	opening   chan struct{} // has an element when openings is to look anew
 	starving  starved
 	refusals  *lane // where domains flow that accept no mail
 
@@ -78,6 +79,8 @@ type tuning struct {
 	hostRest time.Duration
 	// firstSegment stands for the constant.
 	firstSegment uint64
+	// now stands for time.Now.
+	now func() time.Time
 }
 
 // Open makes an engine on the configuration's data directory. ledger.ErrHeld
@@ -98,6 +101,7 @@ func openTuned(c *config.Config, log *slog.Logger, t tuning) (*Engine, error) {
 		work:      newTurns[*lane](),
 		lookups:   newTurns[*destination](),
 		timetable: newTimetable(),
+		opening:   make(chan struct{}, 1),
 		ctx:       ctx,
 		stop:      stop,
 		fatal:     make(chan error, 1),
@@ -105,6 +109,9 @@ func openTuned(c *config.Config, log *slog.Logger, t tuning) (*Engine, error) {
 		lanes:     make(map[string]*lane),
 		tuning:    t,
 		meters:    newMeters(),
+	}
+	if t.now != nil {
+		e.now = t.now
 	}
 	e.refusals = &lane{engine: e, site: &site{name: "(refused)", shares: share.New[*Run](batchSize)}}
 	if err := e.open(); err != nil {
@@ -139,6 +146,7 @@ func (e *Engine) open() (err error) {
 		e.tasks.Go(func() { e.lookup(e.ctx) })
 	}
 	e.tasks.Go(func() { e.timetable.run(e.fire) })
+	e.tasks.Go(func() { e.openings(e.ctx) })
 	e.tasks.Go(func() { e.housekeep(e.ctx) })
 	return nil
 }

@@ -71,9 +71,9 @@ func (r *Run) StartsAt() time.Time {
 	return r.startAt
 }
 
-// await waits for the campaign's time, and for its release if it is paused as a
-// whole; false when the run is to end instead. From then on it cannot be put
-// off.
+// await waits for the campaign's time, for its release if it is paused as a
+// whole, and for its window; false when the run is to end instead. From then on
+// it cannot be put off.
 func (r *Run) await(ctx context.Context) bool {
 	for {
 		at := r.StartsAt()
@@ -94,7 +94,7 @@ func (r *Run) await(ctx context.Context) bool {
 			}
 			continue
 		}
-		timer := time.NewTimer(wait)
+		timer := time.NewTimer(min(wait, lookAgain))
 		select {
 		case <-timer.C:
 		case <-r.goOn:

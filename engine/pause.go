@@ -95,7 +95,8 @@ func (r *Run) held(s *site) bool {
 	if s == r.engine.refusals.site && r.settings.ExpireWhilePaused && r.expired("", r.engine.now()) {
 		return r.cancelled.Load()
 	}
-	return r.cancelled.Load() || r.engine.pauses.Held(r.campaign.Name(), s.name)
+	return r.cancelled.Load() || r.engine.pauses.Held(r.campaign.Name(), s.name) ||
+		r.closed.Load() && s != r.engine.refusals.site // there nothing begins
 }
 
 // released tells a run that a pause has ended: it may be waiting to begin, and
@@ -113,10 +114,10 @@ func (r *Run) released() {
 	}
 }
 
-// awaitRelease waits until the campaign as a whole is not paused; false when
-// the run is to end instead.
+// awaitRelease waits until the campaign as a whole is neither paused nor outside
+// of its windows; false when the run is to end instead.
 func (r *Run) awaitRelease(ctx context.Context) bool {
-	for r.engine.pauses.Held(r.campaign.Name(), "") && !r.cancelled.Load() {
+	for (r.closed.Load() || r.engine.pauses.Held(r.campaign.Name(), "")) && !r.cancelled.Load() {
 		select {
 		case <-r.goOn:
 		case <-ctx.Done():

@@ -172,6 +172,10 @@ func (e *Engine) join(d *destination, l *lane, now time.Time) (ok bool) {
 // resume lets d flow now, or when the rest of its lane, or of the site for its
 // campaign, is over. ok is false when the lane was retired meanwhile.
 func (e *Engine) resume(d *destination, f *flow, now time.Time) (ok bool) {
+	if f.lane != e.refusals && d.run.expired(f.lane.site.name, now) {
+		e.refuse(d, expiredVerdict) // it may be held, and nothing else would come
+		return true
+	}
 	until, reason := d.run.restingUntil(f.lane.site)
 	if lane, why := f.lane.restingUntil(); lane.After(until) {
 		until, reason = lane, why

@@ -8,6 +8,7 @@ import (
 
 	"github.com/penstock-mail/penstock/engine/campaign"
 	"github.com/penstock-mail/penstock/engine/compose"
+	"github.com/penstock-mail/penstock/engine/hours"
 	"github.com/penstock-mail/penstock/engine/ledger"
 	"github.com/penstock-mail/penstock/throttle"
 )
@@ -40,6 +41,10 @@ type Run struct {
 
 	// cancelled: nothing of it begins any more.
 	cancelled atomic.Bool
+	// calendar is its windows; nil: it is always open. closed: it is outside of
+	// them.
+	calendar *hours.Calendar
+	closed   atomic.Bool
 	// goOn has an element when what begin waits for may have come.
 	goOn chan struct{}
 

@@ -12,6 +12,7 @@ import (
 	"github.com/penstock-mail/penstock/engine/campaign"
 	"github.com/penstock-mail/penstock/engine/compose"
 	"github.com/penstock-mail/penstock/engine/config"
+	"github.com/penstock-mail/penstock/engine/hours"
 	"github.com/penstock-mail/penstock/engine/ledger"
 	"github.com/penstock-mail/penstock/engine/signature"
 	"github.com/penstock-mail/penstock/throttle"
@@ -85,6 +86,9 @@ func (e *Engine) start(ctx context.Context, c *ledger.Campaign) (*Run, error) {
 	e.routing.Lock()
 	e.runs = append(e.runs, r)
 	e.routing.Unlock()
+	if r.calendar != nil {
+		e.lookAtHours()
+	}
 	r.activity.Add(1)
 	r.read()
 	e.tasks.Go(func() {
@@ -131,6 +135,10 @@ func (e *Engine) newRun(c *ledger.Campaign) (*Run, error) {
 		idle: make(chan struct{}, 1), finished: make(chan struct{}), goOn: make(chan struct{}, 1),
 		breakers: make(map[string]*breaker),
 	}
+	if r.calendar, err = hours.New(settings.Windows); err != nil {
+		return nil, err
+	}
+	r.closed.Store(!r.calendar.Open(e.now()))
 	if rate := settings.MaxRate; rate.Count > 0 {
 		r.rate = throttle.NewPace(throttle.Rate{Count: rate.Count, Per: rate.Per})
 	}

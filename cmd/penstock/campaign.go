@@ -185,6 +185,9 @@ func printCampaign(w io.Writer, c *pb.Campaign) error {
 	if err := t.flush(); err != nil {
 		return err
 	}
+	if c.OpensAt != nil && c.StartAt == nil {
+		fmt.Fprintf(w, "it goes on when its window opens, at %s\n", moment(c.OpensAt.AsTime()))
+	}
 	if c.StartAt != nil {
 		fmt.Fprintf(w, "it begins at %s\n", moment(c.StartAt.AsTime()))
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/penstock-mail/penstock/engine/compose"
 	"github.com/penstock-mail/penstock/engine/document"
+	"github.com/penstock-mail/penstock/engine/hours"
 	"github.com/penstock-mail/penstock/engine/signature"
 )
 
@@ -82,6 +83,8 @@ type Settings struct {
 	OnUncertain UncertainPolicy `json:"on_uncertain,omitempty"`
 	// StartAt is when the first message may go out.
 	StartAt time.Time `json:"start_at,omitzero"`
+	// Windows are outside of which no message begins; none: it may always.
+	Windows []hours.Window `json:"windows,omitempty"`
 	// ExpireAfter is how long after its first attempt a recipient is given up.
 	ExpireAfter time.Duration `json:"expire_after,omitempty"`
 	// ExpireWhilePaused: that time runs on through pauses, and what is paused

@@ -51,6 +51,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 		t.Errorf("headers: %+v, on_missing %v", content.Headers, content.OnMissing)
 	}
 	want := `{"suppress":["testdata/campaigns/never.txt"],"on_uncertain":1,"start_at":"2026-03-01T09:00:00+01:00",` +
+		`"windows":[{"zone":"Europe/Berlin","days":94,"from":480,"to":720},{"zone":"Europe/Berlin","days":94,"from":840,"to":1200},{"zone":"UTC","days":127,"from":1320,"to":360}],` +
 		`"expire_after":172800000000000,"expire_while_paused":true,"priority":20,"weight":250,"max_rate":{"count":5000,"per":3600000000000},"max_in_doubt":4,` +
 		`"retry":{"first":60000000000,"factor":1.5,"max":3600000000000}}`
 	encoded := c.Settings.Encode()

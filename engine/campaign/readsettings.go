@@ -96,6 +96,9 @@ func (r *reading) readSettings(m *document.Mapping) {
 	if n := m.Take("start_at"); n != nil {
 		n.Time(&s.StartAt)
 	}
+	if n := m.Take("windows"); n != nil {
+		s.Windows = readWindows(n)
+	}
 	if n := m.Take("expire_after"); n != nil {
 		n.Duration(&s.ExpireAfter, time.Minute, most)
 	}

@@ -68,7 +68,7 @@ func TestCampaignStartsAtATime(t *testing.T) {
 	later := timestamppb.New(time.Now().Add(time.Hour).Truncate(time.Second))
 	for range 2 {
 		c, err := s.start("c", later)
-		if err != nil || !c.StartAt.AsTime().Equal(later.AsTime()) || c.Started != nil {
+		if err != nil || !c.StartAt.AsTime().Equal(later.AsTime()) || c.Started != nil || c.State != "waiting" || !c.OpensAt.AsTime().Equal(later.AsTime()) {
 			t.Fatalf("%v, %v", c, err)
 		}
 		later = timestamppb.New(later.AsTime().Add(time.Hour))

@@ -23,12 +23,13 @@ import (
 const (
 	stopped   = "stopped"
 	sending   = "sending"
+	waiting   = "waiting"
 	paused    = "paused"
 	finished  = "finished"
 	cancelled = "cancelled"
 )
 
-var campaignStates = []string{stopped, sending, paused, finished, cancelled}
+var campaignStates = []string{stopped, sending, waiting, paused, finished, cancelled}
 
 // CampaignStates are the words that say how a campaign stands.
 func CampaignStates() []string { return slices.Clone(campaignStates) }
@@ -207,6 +208,9 @@ func (c *campaigns) show(campaign *ledger.Campaign) (*pb.Campaign, error) {
 			if at := r.StartsAt(); at.After(time.Now()) {
 				shown.StartAt = moment(at)
 			}
+			if at, waits := r.Opens(); waits {
+				shown.OpensAt = moment(at)
+			}
 		}
 	}
 	switch {
@@ -218,6 +222,8 @@ func (c *campaigns) show(campaign *ledger.Campaign) (*pb.Campaign, error) {
 		return shown, nil
 	case book.Held(name, ""):
 		shown.State = paused
+	case shown.OpensAt != nil:
+		shown.State = waiting
 	case runs:
 		shown.State = sending
 	}

@@ -46,6 +46,16 @@ func (n *Node) Mapping() (m *Mapping, ok bool) {
 	return m, true
 }
 
+// IsMapping reports whether the node has keys and values, where it may have
+// something else as well.
+func (n *Node) IsMapping() bool {
+	switch n.value.(type) {
+	case *ast.MappingNode, *ast.MappingValueNode:
+		return true
+	}
+	return false
+}
+
 func (m *Mapping) add(v *ast.MappingValueNode) {
 	n, t := m.node, v.Key.GetToken()
 	place := &Node{doc: n.doc, File: n.file(), Line: t.Position.Line, Column: t.Position.Column, Field: n.Field}

@@ -31,7 +31,8 @@ type Campaign struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The id that the user chose.
 	CampaignId string `protobuf:"bytes,1,opt,name=campaign_id,json=campaignId,proto3" json:"campaign_id,omitempty"`
-	// stopped (nobody sends it), sending, paused, finished or cancelled.
+	// stopped (nobody sends it), sending, waiting (for its time or its window),
+	// paused, finished or cancelled.
 	State string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
 	// Rows read; rows = loaded + rejected.
 	Rows uint64 `protobuf:"varint,3,opt,name=rows,proto3" json:"rows,omitempty"`
@@ -52,7 +53,10 @@ type Campaign struct {
 	// Sites that refuse this campaign and are left alone for a while.
 	RestingSites []string `protobuf:"bytes,11,rep,name=resting_sites,json=restingSites,proto3" json:"resting_sites,omitempty"`
 	// When it begins, while that is to come; absent otherwise.
-	StartAt       *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=start_at,json=startAt,proto3" json:"start_at,omitempty"`
+	StartAt *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=start_at,json=startAt,proto3" json:"start_at,omitempty"`
+	// When it goes on that waits for its time: its start, or the next opening of
+	// its windows. Absent while it does not wait for that.
+	OpensAt       *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=opens_at,json=opensAt,proto3" json:"opens_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -167,6 +171,13 @@ func (x *Campaign) GetRestingSites() []string {
 func (x *Campaign) GetStartAt() *timestamppb.Timestamp {
 	if x != nil {
 		return x.StartAt
+	}
+	return nil
+}
+
+func (x *Campaign) GetOpensAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.OpensAt
 	}
 	return nil
 }
@@ -1806,7 +1817,7 @@ var File_penstock_v1_campaign_proto protoreflect.FileDescriptor
 
 const file_penstock_v1_campaign_proto_rawDesc = "" +
 	"\n" +
-	"\x1apenstock/v1/campaign.proto\x12\vpenstock.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17penstock/v1/pause.proto\"\x84\x04\n" +
+	"\x1apenstock/v1/campaign.proto\x12\vpenstock.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17penstock/v1/pause.proto\"\xbb\x04\n" +
 	"\bCampaign\x12\x1f\n" +
 	"\vcampaign_id\x18\x01 \x01(\tR\n" +
 	"campaignId\x12\x14\n" +
@@ -1821,7 +1832,8 @@ const file_penstock_v1_campaign_proto_rawDesc = "" +
 	"\x06pauses\x18\n" +
 	" \x03(\v2\x12.penstock.v1.PauseR\x06pauses\x12#\n" +
 	"\rresting_sites\x18\v \x03(\tR\frestingSites\x125\n" +
-	"\bstart_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\astartAt\"\x84\x02\n" +
+	"\bstart_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\astartAt\x125\n" +
+	"\bopens_at\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\aopensAt\"\x84\x02\n" +
 	"\x06Counts\x12\x16\n" +
 	"\x06loaded\x18\x01 \x01(\x04R\x06loaded\x12\x18\n" +
 	"\apending\x18\x02 \x01(\x04R\apending\x12\x1c\n" +
@@ -2003,50 +2015,51 @@ var file_penstock_v1_campaign_proto_depIdxs = []int32{
 	28, // 4: penstock.v1.Campaign.cancelled:type_name -> google.protobuf.Timestamp
 	29, // 5: penstock.v1.Campaign.pauses:type_name -> penstock.v1.Pause
 	28, // 6: penstock.v1.Campaign.start_at:type_name -> google.protobuf.Timestamp
-	28, // 7: penstock.v1.StartCampaignRequest.at:type_name -> google.protobuf.Timestamp
-	0,  // 8: penstock.v1.StartCampaignResponse.campaign:type_name -> penstock.v1.Campaign
-	0,  // 9: penstock.v1.ListCampaignsResponse.campaigns:type_name -> penstock.v1.Campaign
-	0,  // 10: penstock.v1.GetCampaignResponse.campaign:type_name -> penstock.v1.Campaign
-	0,  // 11: penstock.v1.PauseCampaignResponse.campaign:type_name -> penstock.v1.Campaign
-	0,  // 12: penstock.v1.ResumeCampaignResponse.campaign:type_name -> penstock.v1.Campaign
-	0,  // 13: penstock.v1.CancelCampaignResponse.campaign:type_name -> penstock.v1.Campaign
-	0,  // 14: penstock.v1.DeleteCampaignResponse.campaign:type_name -> penstock.v1.Campaign
-	20, // 15: penstock.v1.GetRecipientResponse.recipient:type_name -> penstock.v1.Recipient
-	21, // 16: penstock.v1.GetRecipientResponse.attempts:type_name -> penstock.v1.Attempt
-	28, // 17: penstock.v1.Recipient.due:type_name -> google.protobuf.Timestamp
-	28, // 18: penstock.v1.Attempt.time:type_name -> google.protobuf.Timestamp
-	30, // 19: penstock.v1.Attempt.took:type_name -> google.protobuf.Duration
-	24, // 20: penstock.v1.ExportResponse.recipients:type_name -> penstock.v1.ExportedRecipient
-	20, // 21: penstock.v1.ExportedRecipient.recipient:type_name -> penstock.v1.Recipient
-	21, // 22: penstock.v1.ExportedRecipient.last:type_name -> penstock.v1.Attempt
-	27, // 23: penstock.v1.ListRejectsResponse.rejects:type_name -> penstock.v1.Reject
-	2,  // 24: penstock.v1.CampaignService.StartCampaign:input_type -> penstock.v1.StartCampaignRequest
-	4,  // 25: penstock.v1.CampaignService.ListCampaigns:input_type -> penstock.v1.ListCampaignsRequest
-	6,  // 26: penstock.v1.CampaignService.GetCampaign:input_type -> penstock.v1.GetCampaignRequest
-	8,  // 27: penstock.v1.CampaignService.PauseCampaign:input_type -> penstock.v1.PauseCampaignRequest
-	10, // 28: penstock.v1.CampaignService.ResumeCampaign:input_type -> penstock.v1.ResumeCampaignRequest
-	12, // 29: penstock.v1.CampaignService.CancelCampaign:input_type -> penstock.v1.CancelCampaignRequest
-	14, // 30: penstock.v1.CampaignService.DeleteCampaign:input_type -> penstock.v1.DeleteCampaignRequest
-	16, // 31: penstock.v1.CampaignService.GetReport:input_type -> penstock.v1.GetReportRequest
-	18, // 32: penstock.v1.CampaignService.GetRecipient:input_type -> penstock.v1.GetRecipientRequest
-	22, // 33: penstock.v1.CampaignService.Export:input_type -> penstock.v1.ExportRequest
-	25, // 34: penstock.v1.CampaignService.ListRejects:input_type -> penstock.v1.ListRejectsRequest
-	3,  // 35: penstock.v1.CampaignService.StartCampaign:output_type -> penstock.v1.StartCampaignResponse
-	5,  // 36: penstock.v1.CampaignService.ListCampaigns:output_type -> penstock.v1.ListCampaignsResponse
-	7,  // 37: penstock.v1.CampaignService.GetCampaign:output_type -> penstock.v1.GetCampaignResponse
-	9,  // 38: penstock.v1.CampaignService.PauseCampaign:output_type -> penstock.v1.PauseCampaignResponse
-	11, // 39: penstock.v1.CampaignService.ResumeCampaign:output_type -> penstock.v1.ResumeCampaignResponse
-	13, // 40: penstock.v1.CampaignService.CancelCampaign:output_type -> penstock.v1.CancelCampaignResponse
-	15, // 41: penstock.v1.CampaignService.DeleteCampaign:output_type -> penstock.v1.DeleteCampaignResponse
-	17, // 42: penstock.v1.CampaignService.GetReport:output_type -> penstock.v1.GetReportResponse
-	19, // 43: penstock.v1.CampaignService.GetRecipient:output_type -> penstock.v1.GetRecipientResponse
-	23, // 44: penstock.v1.CampaignService.Export:output_type -> penstock.v1.ExportResponse
-	26, // 45: penstock.v1.CampaignService.ListRejects:output_type -> penstock.v1.ListRejectsResponse
-	35, // [35:46] is the sub-list for method output_type
-	24, // [24:35] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	28, // 7: penstock.v1.Campaign.opens_at:type_name -> google.protobuf.Timestamp
+	28, // 8: penstock.v1.StartCampaignRequest.at:type_name -> google.protobuf.Timestamp
+	0,  // 9: penstock.v1.StartCampaignResponse.campaign:type_name -> penstock.v1.Campaign
+	0,  // 10: penstock.v1.ListCampaignsResponse.campaigns:type_name -> penstock.v1.Campaign
+	0,  // 11: penstock.v1.GetCampaignResponse.campaign:type_name -> penstock.v1.Campaign
+	0,  // 12: penstock.v1.PauseCampaignResponse.campaign:type_name -> penstock.v1.Campaign
+	0,  // 13: penstock.v1.ResumeCampaignResponse.campaign:type_name -> penstock.v1.Campaign
+	0,  // 14: penstock.v1.CancelCampaignResponse.campaign:type_name -> penstock.v1.Campaign
+	0,  // 15: penstock.v1.DeleteCampaignResponse.campaign:type_name -> penstock.v1.Campaign
+	20, // 16: penstock.v1.GetRecipientResponse.recipient:type_name -> penstock.v1.Recipient
+	21, // 17: penstock.v1.GetRecipientResponse.attempts:type_name -> penstock.v1.Attempt
+	28, // 18: penstock.v1.Recipient.due:type_name -> google.protobuf.Timestamp
+	28, // 19: penstock.v1.Attempt.time:type_name -> google.protobuf.Timestamp
+	30, // 20: penstock.v1.Attempt.took:type_name -> google.protobuf.Duration
+	24, // 21: penstock.v1.ExportResponse.recipients:type_name -> penstock.v1.ExportedRecipient
+	20, // 22: penstock.v1.ExportedRecipient.recipient:type_name -> penstock.v1.Recipient
+	21, // 23: penstock.v1.ExportedRecipient.last:type_name -> penstock.v1.Attempt
+	27, // 24: penstock.v1.ListRejectsResponse.rejects:type_name -> penstock.v1.Reject
+	2,  // 25: penstock.v1.CampaignService.StartCampaign:input_type -> penstock.v1.StartCampaignRequest
+	4,  // 26: penstock.v1.CampaignService.ListCampaigns:input_type -> penstock.v1.ListCampaignsRequest
+	6,  // 27: penstock.v1.CampaignService.GetCampaign:input_type -> penstock.v1.GetCampaignRequest
+	8,  // 28: penstock.v1.CampaignService.PauseCampaign:input_type -> penstock.v1.PauseCampaignRequest
+	10, // 29: penstock.v1.CampaignService.ResumeCampaign:input_type -> penstock.v1.ResumeCampaignRequest
+	12, // 30: penstock.v1.CampaignService.CancelCampaign:input_type -> penstock.v1.CancelCampaignRequest
+	14, // 31: penstock.v1.CampaignService.DeleteCampaign:input_type -> penstock.v1.DeleteCampaignRequest
+	16, // 32: penstock.v1.CampaignService.GetReport:input_type -> penstock.v1.GetReportRequest
+	18, // 33: penstock.v1.CampaignService.GetRecipient:input_type -> penstock.v1.GetRecipientRequest
+	22, // 34: penstock.v1.CampaignService.Export:input_type -> penstock.v1.ExportRequest
+	25, // 35: penstock.v1.CampaignService.ListRejects:input_type -> penstock.v1.ListRejectsRequest
+	3,  // 36: penstock.v1.CampaignService.StartCampaign:output_type -> penstock.v1.StartCampaignResponse
+	5,  // 37: penstock.v1.CampaignService.ListCampaigns:output_type -> penstock.v1.ListCampaignsResponse
+	7,  // 38: penstock.v1.CampaignService.GetCampaign:output_type -> penstock.v1.GetCampaignResponse
+	9,  // 39: penstock.v1.CampaignService.PauseCampaign:output_type -> penstock.v1.PauseCampaignResponse
+	11, // 40: penstock.v1.CampaignService.ResumeCampaign:output_type -> penstock.v1.ResumeCampaignResponse
+	13, // 41: penstock.v1.CampaignService.CancelCampaign:output_type -> penstock.v1.CancelCampaignResponse
+	15, // 42: penstock.v1.CampaignService.DeleteCampaign:output_type -> penstock.v1.DeleteCampaignResponse
+	17, // 43: penstock.v1.CampaignService.GetReport:output_type -> penstock.v1.GetReportResponse
+	19, // 44: penstock.v1.CampaignService.GetRecipient:output_type -> penstock.v1.GetRecipientResponse
+	23, // 45: penstock.v1.CampaignService.Export:output_type -> penstock.v1.ExportResponse
+	26, // 46: penstock.v1.CampaignService.ListRejects:output_type -> penstock.v1.ListRejectsResponse
+	36, // [36:47] is the sub-list for method output_type
+	25, // [25:36] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_penstock_v1_campaign_proto_init() }
