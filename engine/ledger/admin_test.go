@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io/fs"
 	"strings"
 	"sync"
@@ -45,7 +46,7 @@ func TestNewerFormatIsRefused(t *testing.T) {
 	}
 	for range 2 {
 		_, err := Open("data", Options{fs: disk})
-		if !errors.Is(err, ErrNewerFormat) || !strings.Contains(err.Error(), "format is 2") {
+		if !errors.Is(err, ErrNewerFormat) || !strings.Contains(err.Error(), fmt.Sprintf("format is %d", formatVersion+1)) {
 			t.Errorf("open: %v", err)
 		}
 	}
@@ -309,36 +310,45 @@ func TestEventsAreNumberedWithoutGaps(t *testing.T) {
 		resume(t, c, day, Retry)
 		send(l, c)
 	}
-	var want uint64
-	next, err := l.Events(t.Context(), 0, func(e *Event) error {
-		want++
-		if e.Number != want || e.Campaign != "c" || !sent[e.Seq] {
-			t.Errorf("event %d: %+v", want, e)
+	all := events(t, l, EventFilter{}, 1)
+	if all[0].Notice == nil || all[0].Notice.Change != ChangeCreated || all[1].Notice.Change != ChangeLoaded || len(all) != 2+len(sent) {
+		t.Fatalf("%d events, sent %d, the first of them %+v", len(all), len(sent), all[0])
+	}
+	for i, e := range all {
+		if e.Number != uint64(i+1) || e.Campaign != "c" {
+			t.Errorf("event %d: %+v", i+1, e)
+		}
+		if i < 2 {
+			continue
 		}
 		a := e.Attempt
-		if a.Number != 1 || a.Host != "mx.example" || a.Addr != peer.Addr || a.TLS != "TLS1.3" || a.Source != "a" || a.Took != 1234*time.Microsecond ||
+		if !sent[e.Seq] || e.Local+"@"+e.Domain != addressOf(people(30, 3), e.Seq) ||
+			a.Number != 1 || a.Host != "mx.example" || a.Addr != peer.Addr || a.TLS != "TLS1.3" || a.Source != "a" || a.Took != 1234*time.Microsecond ||
 			a.Command != 7 || a.Code != 250 || a.Enhanced != [3]uint16{2, 6, 0} || a.Text != "queued as 123" || a.Anomaly != 1 || !a.At.Equal(day) || !a.Attempted {
-			t.Errorf("attempt %+v", a)
+			t.Errorf("event %+v", e)
 		}
-		return nil
-	})
-	if err != nil || next != want+1 || int(want) != len(sent) {
-		t.Fatalf("%d events, next %d, sent %d, %v", want, next, len(sent), err)
 	}
-	// From any number on, and stopped at any.
-	for from := uint64(1); from <= want+1; from++ {
-		n := uint64(0)
-		next, err := l.Events(t.Context(), from, func(e *Event) error {
-			if e.Number != from+n {
-				t.Errorf("from %d: event %d", from, e.Number)
+	// From any number on, in batches of any size.
+	for from := range all {
+		for _, most := range []int{1, 2, 3, 7, 100} {
+			r := eventReader(t, l, EventFilter{})
+			next := uint64(from + 1)
+			for i := from; i < len(all); {
+				list, then, err := r.Read(t.Context(), next, most)
+				if err != nil || then != next+uint64(len(list)) || len(list) != min(most, len(all)-i) {
+					t.Fatalf("from %d, at most %d: %d events, then %d, %v", next, most, len(list), then, err)
+				}
+				for _, e := range list {
+					if e.Number != all[i].Number || e.Seq != all[i].Seq {
+						t.Fatalf("from %d, at most %d: %+v is not %+v", next, most, e, all[i])
+					}
+					i++
+				}
+				next = then
 			}
-			if n++; n == 3 {
-				return ErrStop
+			if next != l.NextEvent() {
+				t.Errorf("the last read ended at %d, the next event is %d", next, l.NextEvent())
 			}
-			return nil
-		})
-		if wantN := min(3, want+1-from); err != nil || n != wantN || next > want+1 {
-			t.Errorf("from %d: %d events, next %d, %v", from, n, next, err)
 		}
 	}
 }

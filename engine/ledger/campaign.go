@@ -38,6 +38,8 @@ type campaignRecord struct {
 	UncertainAttempts          uint64
 	Anomalies                  map[uint8]uint64 `json:",omitempty"`
 	Created, Started, Finished time.Time
+	// Told: the event log tells of the rejected rows; format 1 did not.
+	Told bool `json:",omitempty"`
 	// Cancelled is the mark that makes pending and deferred recipients
 	// cancelled ones, see shown. Their own records stay as they are.
 	Cancelled time.Time `json:",omitzero"`
@@ -281,26 +283,41 @@ func (c *Campaign) SetSettings(ctx context.Context, settings []byte) error {
 
 // MarkStarted notes when sending began; only the first counts.
 func (c *Campaign) MarkStarted(ctx context.Context, t time.Time) error {
-	return c.change(ctx, func(r *campaignRecord) {
-		if r.Started.IsZero() {
-			r.Started = t
+	return c.change(ctx, func(r *campaignRecord) Change {
+		if !r.Started.IsZero() {
+			return ChangeUnset
 		}
+		r.Started = t
+		return ChangeStarted
 	})
 }
 
 // MarkFinished notes when the last recipient became final; the zero time takes
 // it back.
 func (c *Campaign) MarkFinished(ctx context.Context, t time.Time) error {
-	return c.change(ctx, func(r *campaignRecord) { r.Finished = t })
+	return c.change(ctx, func(r *campaignRecord) Change {
+		was := r.Finished
+		r.Finished = t
+		switch {
+		case was.IsZero() == t.IsZero():
+			return ChangeUnset
+		case t.IsZero():
+			return ChangeReopened
+		default:
+			return ChangeFinished
+		}
+	})
 }
 
 // MarkCancelled cancels the campaign: from now on, whoever is pending or
 // deferred is shown as cancelled. Only the first mark counts.
 func (c *Campaign) MarkCancelled(ctx context.Context, t time.Time) error {
-	return c.change(ctx, func(r *campaignRecord) {
-		if r.Cancelled.IsZero() {
-			r.Cancelled = t
+	return c.change(ctx, func(r *campaignRecord) Change {
+		if !r.Cancelled.IsZero() {
+			return ChangeUnset
 		}
+		r.Cancelled = t
+		return ChangeCancelled
 	})
 }
 
@@ -326,16 +343,20 @@ func (c *Counts) cancel() {
 	c[Pending], c[Deferred] = 0, 0
 }
 
-func (c *Campaign) change(ctx context.Context, fn func(*campaignRecord)) error {
+// change changes the record, and tells of it what fn says.
+func (c *Campaign) change(ctx context.Context, fn func(*campaignRecord) Change) error {
 	return c.ledger.writer.do(ctx, func(g *group) error {
 		if err := c.exists(); err != nil {
 			return err
 		}
 		c.mu.Lock()
-		fn(&c.record)
+		what := fn(&c.record)
 		c.mu.Unlock()
 		g.touchCampaign(c)
-		return nil
+		if what == ChangeUnset {
+			return nil
+		}
+		return g.tell(Notice{Change: what, Campaign: c.name})
 	})
 }
 

@@ -68,7 +68,8 @@ func (ld *Loader) commit(ctx context.Context, columns []byte, rows uint64) error
 	if err := ld.merge(ctx, out, rejected); err != nil {
 		return err
 	}
-	if err := ld.writeRejects(out); err != nil {
+	told, err := ld.writeRejects(out)
+	if err != nil {
 		return err
 	}
 	var last *pebble.Batch
@@ -95,6 +96,7 @@ func (ld *Loader) commit(ctx context.Context, columns []byte, rows uint64) error
 	}
 	rec := &ld.record
 	rec.Loaded, rec.Rows, rec.Recipients = true, rows, rows-rec.Rejected
+	rec.Told = true
 	if columns != nil {
 		if err := last.Set(campaignPart(rec.Number, partColumns), columns, nil); err != nil {
 			return err
@@ -104,13 +106,21 @@ func (ld *Loader) commit(ctx context.Context, columns []byte, rows uint64) error
 		return err
 	}
 	// Not cut short by ctx: whether it happened must be known.
-	return l.writer.do(context.Background(), func(g *group) error { return g.batch.Apply(last, nil) })
+	return l.writer.do(context.Background(), func(g *group) error {
+		if err := g.batch.Apply(last, nil); err != nil {
+			return err
+		}
+		return g.events.tellLoaded(rec, told, true, g.now)
+	})
 }
 
-func (ld *Loader) writeRejects(out table) error {
-	return ld.rejects.each(func(key, value []byte) error {
+// writeRejects gives the rows, for the event log.
+func (ld *Loader) writeRejects(out table) (told rejectRanges, err error) {
+	err = ld.rejects.each(func(key, value []byte) error {
+		told.add(Seq(binary.BigEndian.Uint32(key)))
 		return out.set(append(appendCampaignKey(nil, spaceReject, ld.record.Number), key...), value)
 	})
+	return told, err
 }
 
 // merge writes recipients, the history of suppressed ones, and domain records.

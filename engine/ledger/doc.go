@@ -40,6 +40,15 @@
 // the ledger's and the writer's mutex are never held while another is taken,
 // but for those of idle readers.
 //
+// # Events
+//
+// What happens is numbered by the writer, in the group that it happens in: so
+// no event is lost, and none tells of what did not happen. An event is an
+// attempt, a rejected row, or a [Notice] of a change; an [EventReader] reads
+// them from any number on, at its own pace, and [Ledger.AwaitEvent] waits for
+// the next. The log points at history and rejects, and is trimmed by
+// [Ledger.TrimEvents], which leaves those as they are.
+//
 // # When a write fails
 //
 // Pebble gives up by panicking, by logging, or not at all. Here each of these
@@ -48,7 +57,7 @@
 // end. Everything acknowledged is on disk.
 //
 // BUGS: who is erased while a campaign is loaded in segments, and comes again in
-// a later one, is loaded again. The event log is kept for ever.  When the
+// a later one, is loaded again. When the
 // clock is set back, retries planned meanwhile wait until it has caught up with
 // the latest one handed out.
 package ledger

@@ -1,21 +1,27 @@
 package ledger
 
 import (
-	"context"
 	"encoding/binary"
-	"errors"
+	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// eventLog numbers what happened and writes one record a group: the history
-// keys of the group, in order, each as what differs from the one before. The
-// history is the event's content, so an event costs a few bytes. Marks of
-// returned recipients are no events, hence every event's record stays as it
-// is. Writer only.
+// eventLog numbers what happened and writes one record a group, in the order in
+// which it happened. An attempt is the key of its history record, as what
+// differs from the one before: the history is the event's content, so that an
+// event costs a few bytes. Rejected rows are ranges of the rejects, and take a
+// number each; changes of campaigns and sites are notices, which hold all they
+// say. Marks of returned recipients are no events, hence every event's record
+// stays as it is. Writer only.
 type eventLog struct {
 	next uint64
+	// bytes is what all records ever took, segment where the newest segment
+	// begins; see eventtrim.go.
+	bytes   uint64
+	segment segment
 
 	record   []byte
 	n        uint64
@@ -29,9 +35,12 @@ func (l *eventLog) begin() {
 	l.campaign, l.domain, l.seq = 0, "", 0
 }
 
+// The entries of a record begin with one of these.
 const (
-	eventSame      = 0 // same campaign and domain
-	eventNewDomain = 1
+	eventSame      = 0 // an attempt; same campaign and domain as the last one
+	eventNewDomain = 1 // an attempt
+	eventNotice    = 2
+	eventRejects   = 3
 )
 
 func (l *eventLog) add(campaign uint32, domain string, seq Seq, n uint16) {
@@ -50,198 +59,199 @@ func (l *eventLog) add(campaign uint32, domain string, seq Seq, n uint16) {
 	l.n++
 }
 
-func (l *eventLog) seal(b *pebble.Batch) error {
+// notice tells of a change of a campaign or site.
+func (l *eventLog) notice(n *Notice) error {
+	text, err := json.Marshal(n)
+	if err != nil {
+		return fmt.Errorf("write an event of %s: %w", n.Change, err)
+	}
+	l.record = appendBytes(append(l.record, eventNotice), text)
+	l.n++
+	return nil
+}
+
+// rejectRange is rejected rows that follow one another.
+type rejectRange struct {
+	first, last Seq
+	n           uint32
+}
+
+// mostRejects is the most in one range: whoever goes on within one passes over
+// those before.
+const mostRejects = 1024
+
+// rejectRanges puts rows that come in order into ranges.
+type rejectRanges []rejectRange
+
+func (r *rejectRanges) add(seq Seq) {
+	list := *r
+	if len(list) == 0 || list[len(list)-1].n == mostRejects {
+		*r = append(list, rejectRange{first: seq, last: seq, n: 1})
+		return
+	}
+	at := &list[len(list)-1]
+	at.last = seq
+	at.n++
+}
+
+func (l *eventLog) rejects(campaign uint32, ranges rejectRanges, at time.Time) {
+	for _, r := range ranges {
+		l.record = append(l.record, eventRejects)
+		l.record = binary.AppendUvarint(l.record, uint64(campaign))
+		l.record = appendTime(l.record, at)
+		l.record = binary.AppendUvarint(l.record, uint64(r.first))
+		l.record = binary.AppendUvarint(l.record, uint64(r.last))
+		l.record = binary.AppendUvarint(l.record, uint64(r.n))
+		l.n += uint64(r.n)
+	}
+}
+
+// seal writes the record, and a mark where a segment begins with it.
+func (l *eventLog) seal(out table, now time.Time) error {
 	if l.n == 0 {
 		return nil
 	}
-	key := binary.BigEndian.AppendUint64([]byte{spaceEvents}, l.next)
-	return b.Set(key, l.record, nil)
+	if s := &l.segment; s.first == 0 || l.next-s.first >= segmentEvents || now.Sub(s.at) >= segmentSpan {
+		*s = segment{first: l.next, at: now, bytes: l.bytes}
+		if err := out.set(appendEventKey(nil, spaceSegment, s.first), s.append(nil)); err != nil {
+			return err
+		}
+	}
+	return l.write(out)
 }
 
+func (l *eventLog) write(out table) error {
+	if l.n == 0 {
+		return nil
+	}
+	return out.set(appendEventKey(nil, spaceEvents, l.next), l.record)
+}
+
+// committed makes the next event the one after those written.
 func (l *eventLog) committed() {
+	if l.n == 0 {
+		return
+	}
 	l.next += l.n
-	l.n = 0
+	l.bytes += eventKeyBytes + uint64(len(l.record))
+	l.begin()
 }
 
-// eventKey is what an event points at; domain lies in the record.
-type eventKey struct {
+// entry is one entry of a record: an attempt, a notice, or rejected rows.
+type entry struct {
+	kind byte
+	// What an attempt or a range of rejects belongs to; domain lies in the
+	// record.
 	campaign uint32
 	domain   []byte
 	seq      Seq
 	n        uint16
+	notice   []byte // JSON, lies in the record
+	rejects  rejectRange
+	at       time.Time // of rejects
 }
 
-// eachEventKey walks one record.
-func eachEventKey(v []byte, fn func(eventKey) error) error {
+// numbers is how many events the entry stands for.
+func (e *entry) numbers() uint64 {
+	if e.kind == eventRejects {
+		return uint64(e.rejects.n)
+	}
+	return 1
+}
+
+// attempt reports whether the entry points at a history record.
+func (e *entry) attempt() bool { return e.kind == eventSame || e.kind == eventNewDomain }
+
+// eachEntry walks one record. The entry dies with the call.
+func eachEntry(v []byte, fn func(*entry) error) error {
 	d := decoder{b: v}
-	var k eventKey
+	var last, other entry
 	for len(d.b) > 0 {
-		switch d.byte() {
-		case eventSame:
-		case eventNewDomain:
-			k.campaign, k.domain, k.seq = d.uint32(), d.bytes(), 0
+		e := &last
+		switch kind := d.byte(); kind {
+		case eventSame, eventNewDomain:
+			if kind == eventNewDomain {
+				last = entry{campaign: d.uint32(), domain: d.bytes()}
+			}
+			last.kind = kind
+			last.seq = Seq(int64(last.seq) + d.int())
+			last.n = d.uint16()
+		case eventNotice:
+			other = entry{kind: kind, notice: d.bytes()}
+			e = &other
+		case eventRejects:
+			other = entry{
+				kind: kind, campaign: d.uint32(), at: d.time(),
+				rejects: rejectRange{Seq(d.uint32()), Seq(d.uint32()), d.uint32()},
+			}
+			e = &other
 		default:
 			d.bad = true
 		}
-		k.seq = Seq(int64(k.seq) + d.int())
-		k.n = d.uint16()
 		if err := d.err(); err != nil {
 			return err
 		}
-		if err := fn(k); err != nil {
+		if err := fn(e); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// recover finds the number of the next event.
-func (l *eventLog) recover(r pebble.Reader) (err error) {
-	iter, err := r.NewIter(&pebble.IterOptions{LowerBound: []byte{spaceEvents}, UpperBound: []byte{spaceEvents + 1}})
+// recover finds the number of the next event, and the newest segment.
+func (l *eventLog) recover(r pebble.Reader) error {
+	l.next = 1
+	from := []byte{spaceEvents}
+	if err := eachSegment(r, func(s segment) error {
+		l.segment = s
+		return nil
+	}); err != nil {
+		return err
+	}
+	l.bytes = l.segment.bytes
+	if l.segment.first != 0 {
+		l.next = l.segment.first
+		from = appendEventKey(nil, spaceEvents, l.segment.first)
+	}
+	return eachEventRecord(r, from, func(first uint64, v []byte) error {
+		l.next = first
+		l.bytes += eventKeyBytes + uint64(len(v))
+		return eachEntry(v, func(e *entry) error {
+			l.next += e.numbers()
+			return nil
+		})
+	})
+}
+
+// eachEventRecord walks the log's records from a key on; v dies with the call.
+func eachEventRecord(r pebble.Reader, from []byte, fn func(first uint64, v []byte) error) (err error) {
+	iter, err := r.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: []byte{spaceEvents + 1}})
 	if err != nil {
 		return err
 	}
 	defer closeIter(iter, &err)
-	l.next = 1
-	if !iter.Last() {
-		return iter.Error()
+	for ok := iter.First(); ok; ok = iter.Next() {
+		first, err := eventNumber(iter.Key())
+		if err != nil {
+			return err
+		}
+		if err := fn(first, iter.Value()); err != nil {
+			return fmt.Errorf("event record %d: %w", first, err)
+		}
 	}
-	first, err := eventNumber(iter.Key())
-	if err != nil {
-		return err
-	}
-	l.next = first
-	return eachEventKey(iter.Value(), func(eventKey) error { l.next++; return nil })
+	return iter.Error()
+}
+
+// eventKeyBytes is the length of a key of the log.
+const eventKeyBytes = 9
+
+func appendEventKey(dst []byte, space byte, number uint64) []byte {
+	return binary.BigEndian.AppendUint64(append(dst, space), number)
 }
 
 func eventNumber(key []byte) (uint64, error) {
-	if len(key) != 9 {
+	if len(key) != eventKeyBytes {
 		return 0, errKey
 	}
 	return binary.BigEndian.Uint64(key[1:]), nil
-}
-
-// Event is one recipient's attempt, or its end without one.
-type Event struct {
-	// Number rises by one from event to event, without gaps, from 1. Those of
-	// deleted campaigns are not seen.
-	Number   uint64
-	Campaign string
-	Domain   string
-	Seq      Seq
-	Attempt  Attempt
-}
-
-// ErrStop ends a walk early without an error.
-var ErrStop = errors.New("stop")
-
-// Events calls fn for every event on disk from a number on, in order, until fn
-// returns an error (ErrStop ends without one), and gives the number to go on
-// from. Events of campaigns that were deleted are passed over. What is committed meanwhile is left for the next call: Options.Durable
-// says when there is more.
-func (l *Ledger) Events(ctx context.Context, from uint64, fn func(*Event) error) (next uint64, err error) {
-	if err := l.enter(); err != nil {
-		return from, err
-	}
-	defer l.leave()
-	snap := l.db.NewSnapshot()
-	defer snap.Close()
-	iter, err := snap.NewIter(&pebble.IterOptions{LowerBound: []byte{spaceEvents}, UpperBound: []byte{spaceEvents + 1}})
-	if err != nil {
-		return from, err
-	}
-	defer closeIter(iter, &err)
-	from = max(from, 1)
-	seek := binary.BigEndian.AppendUint64([]byte{spaceEvents}, from)
-	// The record before may reach beyond its own number.
-	ok := iter.SeekLT(append(seek, 0))
-	if !ok {
-		ok = iter.First()
-	}
-	names := make(map[uint32]string)
-	var key []byte
-	for ; ok; ok = iter.Next() {
-		if err := ctx.Err(); err != nil {
-			return from, err
-		}
-		number, err := eventNumber(iter.Key())
-		if err != nil {
-			return from, err
-		}
-		err = eachEventKey(iter.Value(), func(k eventKey) error {
-			defer func() { number++ }()
-			if number < from {
-				return nil
-			}
-			name, err := l.campaignName(snap, names, k.campaign)
-			if err != nil {
-				return err
-			}
-			if name == "" {
-				from = number + 1
-				return nil // it was deleted
-			}
-			e := &Event{Number: number, Campaign: name, Domain: string(k.domain), Seq: k.seq}
-			key = appendHistoryKey(key[:0], k.campaign, e.Domain, k.seq, k.n)
-			v, err := getCopy(snap, key)
-			if err != nil {
-				return err
-			}
-			if e.Attempt, err = l.attempt(snap, k.n, v); err != nil {
-				return fmt.Errorf("event %d: %w", number, err)
-			}
-			if err := fn(e); err != nil {
-				return err
-			}
-			from = number + 1
-			return nil
-		})
-		if errors.Is(err, ErrStop) {
-			return from, nil
-		}
-		if err != nil {
-			return from, err
-		}
-	}
-	return from, iter.Error()
-}
-
-// campaignName is empty for a campaign that was deleted.
-func (l *Ledger) campaignName(r pebble.Reader, names map[uint32]string, number uint32) (string, error) {
-	if name, ok := names[number]; ok {
-		return name, nil
-	}
-	rec, err := readCampaignNumber(r, number)
-	if errors.Is(err, ErrNoCampaign) {
-		names[number] = ""
-		return "", nil
-	}
-	if err != nil {
-		return "", err
-	}
-	names[number] = rec.Name
-	return rec.Name, nil
-}
-
-// attempt is a history record as the API shows it.
-func (l *Ledger) attempt(r pebble.Reader, n uint16, v []byte) (Attempt, error) {
-	e, err := decodeEvent(v)
-	if err != nil {
-		return Attempt{}, err
-	}
-	a := Attempt{
-		Number: int(e.attempts(n)), Attempted: e.attempted, At: e.at, Took: e.took, State: e.state,
-		Command: e.command, Code: int(e.code), Enhanced: e.enhanced, Anomaly: e.anomaly, Due: e.due,
-	}
-	if a.Text, err = l.shapes.decodeText(e.text); err != nil {
-		return a, err
-	}
-	if e.peer != 0 {
-		p, err := l.peerByID(r, e.peer)
-		if err != nil {
-			return a, err
-		}
-		a.Host, a.Addr, a.Source, a.TLS = p.Host, p.Addr, p.Source, p.TLS
-	}
-	return a, nil
 }

@@ -7,7 +7,7 @@ import (
 
 // formatVersion is written into every data directory. It rises when an older
 // program could misread what a newer one wrote.
-const formatVersion = 1
+const formatVersion = 2
 
 // Flags of a recipient record.
 const (

@@ -142,6 +142,14 @@ func FuzzDecode(f *testing.F) {
 	f.Add(appendReject(nil, &Reject{Reason: "r", Line: 3, Address: "a@b"}))
 	f.Add(appendPeer(nil, &Peer{Host: "h", Addr: addrPort("192.0.2.1:25")}))
 	f.Add(appendRecipient(nil, 1, []byte("l"), []byte("f")))
+	var log eventLog
+	log.add(1, "d.example", 7, 2)
+	log.add(1, "d.example", 9, 1)
+	log.rejects(1, rejectRanges{{3, 9, 2}}, day)
+	if err := log.notice(&Notice{Change: ChangePaused}); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(log.record)
 	f.Fuzz(func(t *testing.T, v []byte) {
 		if e, err := decodeEvent(v); err == nil {
 			if again, err := decodeEvent(e.append(nil)); err != nil || !bytes.Equal(again.append(nil), e.append(nil)) {
@@ -164,7 +172,7 @@ func FuzzDecode(f *testing.F) {
 		splitHistoryKey(v)
 		splitQueueKey(v)
 		splitSeqKey(v)
-		eachEventKey(v, func(eventKey) error { return nil })
+		eachEntry(v, func(*entry) error { return nil })
 		(&shapes{}).decodeText(v)
 	})
 }

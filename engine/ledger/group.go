@@ -287,7 +287,7 @@ func (g *group) seal() error {
 	if err := g.sealReplies(); err != nil {
 		return err
 	}
-	return g.events.seal(g.batch)
+	return g.events.seal(&small{g.batch}, g.now)
 }
 
 func (g *group) sealDomain(d *Domain) error {
@@ -341,7 +341,6 @@ func (g *group) finish() {
 	}
 	clear(g.domains)
 	g.domains = g.domains[:0]
-	g.events.committed()
 	const large = 4 << 20
 	if g.batch.Len() > large {
 		g.batch.Close()
@@ -374,7 +373,11 @@ func (w *writer) recover() error {
 		return err
 	}
 	l.peers.reset(last)
-	return w.group.events.recover(l.db)
+	if err := w.group.events.recover(l.db); err != nil {
+		return err
+	}
+	l.tip.move(&w.group.events)
+	return nil
 }
 
 // lastID is the highest number in use in a keyspace keyed by number.

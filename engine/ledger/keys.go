@@ -17,6 +17,7 @@ const (
 	spaceDomain    = 'd' // d<campaign><domain>0 -> counts, marks, site, trouble
 	spaceQueue     = 'q' // q<campaign><domain>0<bucket><seq> -> attempts, due
 	spaceEvents    = 'e' // e<number of first event> -> history keys of a group
+	spaceSegment   = 'g' // g<number of first event> -> when it was, octets before
 	spaceIndex     = 'x' // x<campaign><hash of address><seq> -> nothing
 	spaceReject    = 'j' // j<campaign><seq> -> why the row was not loaded
 	spacePeer      = 'p' // p<id> -> host, address, source, TLS
@@ -38,12 +39,16 @@ const (
 	partSnapshot
 	partSettings
 	partColumns
+	// partTrimmed is a sum of the campaign's events that were trimmed.
+	partTrimmed = 0x40
 )
 
 var (
 	keyFormat = []byte{spaceMeta, 'f'}
 	keySecret = []byte{spaceMeta, 's'}
 	keyNext   = []byte{spaceMeta, 'n'}
+
+	keyOldestEvent = []byte{spaceMeta, 'e'}
 )
 
 // errKey says that a key does not have its keyspace's form: damage.

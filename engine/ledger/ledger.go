@@ -106,6 +106,9 @@ type Ledger struct {
 	shapes *shapes
 	peers  peers
 	space  *spaceWatch
+	tip    eventTip
+	// trimming is held while the event log is trimmed.
+	trimming sync.Mutex
 
 	mu sync.Mutex
 	// campaigns are the handles given out, by name. Guarded by mu.

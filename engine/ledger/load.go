@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+
+	"github.com/cockroachdb/pebble/v2"
 )
 
 // Loader takes a campaign's rows in. One goroutine. It ends with Commit or
@@ -107,14 +109,9 @@ func newLoader(l *Ledger, rec *campaignRecord) *Loader {
 // right unless the same group took one: the group remembers.
 func (l *Ledger) begin(g *group, rec *campaignRecord, m *Meta) error {
 	if g.nextCampaign == 0 {
-		v, err := l.get(keyNext)
-		if err != nil {
+		var err error
+		if g.nextCampaign, err = nextCampaign(l.db); err != nil {
 			return err
-		}
-		d := decoder{b: v}
-		g.nextCampaign = d.uint32()
-		if err := d.err(); err != nil {
-			return fmt.Errorf("read next campaign number: %w", err)
 		}
 	}
 	rec.Number = g.nextCampaign
@@ -128,6 +125,20 @@ func (l *Ledger) begin(g *group, rec *campaignRecord, m *Meta) error {
 		g.batch.Set(campaignPart(rec.Number, partSnapshot), m.Snapshot, nil),
 		g.batch.Set(campaignPart(rec.Number, partSettings), m.Settings, nil),
 		g.batch.Set(campaignPart(rec.Number, partColumns), m.Columns, nil))
+}
+
+// nextCampaign is the number that the next campaign will have.
+func nextCampaign(r pebble.Reader) (uint32, error) {
+	v, err := getCopy(r, keyNext)
+	if err != nil {
+		return 0, err
+	}
+	d := decoder{b: v}
+	number := d.uint32()
+	if err := d.err(); err != nil {
+		return 0, fmt.Errorf("read next campaign number: %w", err)
+	}
+	return number, nil
 }
 
 func (l *Ledger) endLoad(name string) {

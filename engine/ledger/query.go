@@ -232,10 +232,25 @@ func eachReject(r pebble.Reader, campaign uint32, fn func(key []byte, r *Reject)
 // Learn remembers a value for (kind, key) across restarts; nil forgets it.
 // kind has no zero byte. On disk with one of the next groups.
 func (l *Ledger) Learn(kind, key string, value []byte) error {
+	return l.learn(kind, key, value)
+}
+
+// Tell is Learn, together with what the event log tells of it: after a crash
+// both are there or neither.
+func (l *Ledger) Tell(kind, key string, value []byte, n Notice) error {
+	return l.learn(kind, key, value, n)
+}
+
+func (l *Ledger) learn(kind, key string, value []byte, news ...Notice) error {
 	k := appendLearnedKey(nil, kind, key)
 	v := bytes.Clone(value)
 	return l.writer.put(false, func(in *inbox) {
 		in.changes = append(in.changes, change{done: make(chan error, 1), apply: func(g *group) error {
+			for i := range news {
+				if err := g.tell(news[i]); err != nil {
+					return err
+				}
+			}
 			if v == nil {
 				return g.batch.Delete(k, nil)
 			}

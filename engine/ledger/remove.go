@@ -21,7 +21,7 @@ var ErrNotEnded = errors.New("campaign has not ended")
 //
 // Whoever holds a handle gets ErrNoCampaign from then on, reads under way
 // included. The name is free for another campaign, which has a number of its
-// own. What stays: its events, which point at nothing and are passed over, and
+// own. What stays: the events of its recipients, which point at nothing and are passed over, and
 // peers and reply shapes, which other campaigns share. The space on disk comes
 // back within seconds, once nobody reads from before.
 func (c *Campaign) Delete(ctx context.Context, kinds ...string) error {
@@ -89,7 +89,7 @@ func (g *group) remove(c *Campaign, kinds []string) error {
 	}
 	c.gone.Store(true)
 	g.forget(c)
-	return nil
+	return g.tell(Notice{Change: ChangeDeleted, Campaign: c.name})
 }
 
 // forget drops what the group still had to write for a campaign.
@@ -139,6 +139,18 @@ func (c *Campaign) exists() error {
 		return fmt.Errorf("%q: %w", c.name, ErrNoCampaign)
 	}
 	return nil
+}
+
+// leaving reports whether a group that is not on disk yet deletes the campaign.
+func (l *Ledger) leaving(number uint32) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range l.campaigns {
+		if c.number == number {
+			return c.gone.Load()
+		}
+	}
+	return false
 }
 
 // dropCampaign removes a campaign with one range mark in each keyspace.

@@ -106,15 +106,14 @@ func TestDeletedCampaignLeavesNothing(t *testing.T) {
 		if _, err := l.Campaign("spring"); !errors.Is(err, ErrNoCampaign) {
 			t.Errorf("campaign: %v", err)
 		}
-		events := 0
-		next, err := l.Events(t.Context(), 1, func(e *Event) error {
-			if events++; e.Campaign != "spring-2" {
+		attempts := events(t, l, EventFilter{Kinds: []string{"attempt"}}, 1)
+		for _, e := range attempts {
+			if e.Campaign != "spring-2" {
 				t.Errorf("event of %q", e.Campaign)
 			}
-			return nil
-		})
-		if err != nil || events != 10 || next != 111 {
-			t.Errorf("%d events up to %d, %v", events, next, err)
+		}
+		if told := events(t, l, EventFilter{Campaigns: []string{"spring"}}, 1); len(attempts) != 10 || words(told) != "created loaded started finished deleted" {
+			t.Errorf("%d attempts, of the deleted one: %s", len(attempts), words(told))
 		}
 		if n, err := l.Erase(t.Context(), "user0", "d0.example"); err != nil || n > 1 {
 			t.Errorf("erased %d, %v", n, err)

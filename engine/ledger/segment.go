@@ -130,7 +130,8 @@ func (ld *Loader) extend(ctx context.Context, last bool) error {
 	if err := ld.merge(ctx, out, rejected); err != nil {
 		return err
 	}
-	if err := ld.writeRejects(out); err != nil {
+	told, err := ld.writeRejects(out)
+	if err != nil {
 		return err
 	}
 	if _, err := out.finish(); err != nil {
@@ -138,13 +139,13 @@ func (ld *Loader) extend(ctx context.Context, last bool) error {
 	}
 	// Not cut short by ctx: whether it happened must be known.
 	return l.writer.change(context.Background(), change{after: func() error {
-		return c.grow(ld, out, rows, last)
+		return c.grow(ld, out, rows, last, told)
 	}})
 }
 
 // grow takes a segment in and has the handles know of it. Writer only, with
 // nothing built that is not committed: so memory is what is on disk.
-func (c *Campaign) grow(ld *Loader, out *tables, rows uint64, last bool) error {
+func (c *Campaign) grow(ld *Loader, out *tables, rows uint64, last bool, told rejectRanges) error {
 	old := *c.domains.Load()
 	list := make([]*Domain, 0, len(old)+len(ld.grown))
 	grown := make([]*Domain, len(ld.grown))
@@ -186,11 +187,22 @@ func (c *Campaign) grow(ld *Loader, out *tables, rows uint64, last bool) error {
 	if err := out.set(campaignPart(c.number, partRecord), encoded); err != nil {
 		return err
 	}
+	l := ld.ledger
+	log, now := &l.writer.group.events, l.opt.Now()
+	if !rec.Told {
+		told = nil // those before were not told of either
+	}
+	log.begin()
+	if err := log.tellLoaded(&rec, told, false, now); err != nil {
+		return err
+	}
+	if err := log.write(out); err != nil {
+		return err
+	}
 	paths, err := out.finish()
 	if err != nil {
 		return err
 	}
-	l := ld.ledger
 	if err := l.guard(func() error { return l.db.Ingest(context.Background(), paths) }); err != nil {
 		return fmt.Errorf("take in tables: %w", err)
 	}
@@ -211,6 +223,7 @@ func (c *Campaign) grow(ld *Loader, out *tables, rows uint64, last bool) error {
 	c.record = rec
 	c.mu.Unlock()
 	c.domains.Store(&list)
+	log.committed()
 	return nil
 }
 

@@ -79,6 +79,10 @@ func (l *Ledger) checkFormat() error {
 		if err == nil && len(l.secret) != secretBytes {
 			err = fmt.Errorf("read secret: %w", errDamaged)
 		}
+		if err == nil && version < formatVersion {
+			// What it holds is read as it is; what is added, older programs misread.
+			err = l.db.Set(keyFormat, binary.AppendUvarint(nil, formatVersion), pebble.Sync)
+		}
 		return err
 	}
 	l.secret = make([]byte, secretBytes)

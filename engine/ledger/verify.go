@@ -43,14 +43,13 @@ func (l *Ledger) Verify(ctx context.Context) (VerifyReport, error) {
 	defer l.leave()
 	snap := l.db.NewSnapshot()
 	defer snap.Close()
-	p := &proof{ledger: l, snap: snap, ctx: ctx, known: make(map[uint32]bool), made: make(map[uint32]string)}
+	p := &proof{ledger: l, snap: snap, ctx: ctx, made: make(map[uint32]string), happened: make(map[uint32]*told)}
 	err := eachCampaign(snap, func(rec *campaignRecord) error {
 		p.made[rec.Number] = rec.Name
 		if !rec.Loaded {
 			return nil
 		}
 		p.report.Campaigns++
-		p.known[rec.Number] = true
 		return p.campaign(rec)
 	})
 	if err == nil {
@@ -78,14 +77,13 @@ type proof struct {
 	snap   *pebble.Snapshot
 	ctx    context.Context
 	report VerifyReport
-	known  map[uint32]bool
 	// made is the name of every campaign that has a record, loads under way
 	// included.
 	made map[uint32]string
 	// next is the number that the next campaign gets.
 	next uint32
-	// happened is the events that history speaks of.
-	happened sum
+	// happened is what the event log must tell of, by campaign.
+	happened map[uint32]*told
 	steps    int
 }
 
@@ -105,13 +103,8 @@ func (p *proof) step() error {
 // ghosts looks for keys of campaigns that have no record, and for names that
 // lead to none.
 func (p *proof) ghosts() (err error) {
-	v, err := getCopy(p.snap, keyNext)
-	if err != nil {
+	if p.next, err = nextCampaign(p.snap); err != nil {
 		return err
-	}
-	d := decoder{b: v}
-	if p.next = d.uint32(); d.err() != nil {
-		return fmt.Errorf("read next campaign number: %w", errDamaged)
 	}
 	for _, space := range campaignSpaces {
 		if err := p.ghostsIn(space); err != nil {
@@ -154,42 +147,51 @@ func (p *proof) ghostsIn(space byte) (err error) {
 	return iter.Error()
 }
 
-// eventLog compares the log with the history it points at.
-func (p *proof) eventLog() (err error) {
-	iter, err := p.snap.NewIter(&pebble.IterOptions{LowerBound: []byte{spaceEvents}, UpperBound: []byte{spaceEvents + 1}})
+// eventLog compares the log, and what was trimmed of it, with what it tells of.
+func (p *proof) eventLog() error {
+	oldest, err := oldestEvent(p.snap)
 	if err != nil {
 		return err
 	}
-	defer closeIter(iter, &err)
-	var logged sum
-	var key []byte
-	next := uint64(1)
-	for ok := iter.First(); ok; ok = iter.Next() {
-		if len(iter.Key()) != 9 {
-			return errKey
-		}
-		if first := binary.BigEndian.Uint64(iter.Key()[1:]); first != next {
+	logged := tally{by: make(map[uint32]*told)}
+	next := oldest
+	if err := eachEventRecord(p.snap, []byte{spaceEvents}, func(first uint64, v []byte) error {
+		if first != next {
 			p.wrong("events %d to %d are missing", next, first-1)
 			next = first
 		}
-		if err := eachEventKey(iter.Value(), func(k eventKey) error {
-			next++
-			if !p.known[k.campaign] {
-				if k.campaign == 0 || k.campaign >= p.next {
-					p.wrong("event %d is of campaign %d, which never was", next-1, k.campaign)
-				}
-				return p.step() // it was deleted
+		return eachEntry(v, func(e *entry) error {
+			next += e.numbers()
+			p.report.Events += e.numbers()
+			if e.campaign >= p.next || e.campaign == 0 && e.kind != eventNotice {
+				p.wrong("event %d is of campaign %d, which never was", next-1, e.campaign)
 			}
-			key = appendHistoryKey(key[:0], k.campaign, string(k.domain), k.seq, k.n)
-			logged.add(key)
+			logged.count(e)
 			return p.step()
-		}); err != nil {
-			return fmt.Errorf("event record %d: %w", next, err)
+		})
+	}); err != nil {
+		return err
+	}
+	for number, happened := range p.happened {
+		found, err := trimmedOf(p.snap, number)
+		if err != nil {
+			return err
+		}
+		if of := logged.by[number]; of != nil {
+			found.add(*of)
+		}
+		if found.attempts != happened.attempts {
+			p.wrong("campaign %d: the event log has %d events that are not those of the history's %d", number, found.attempts.n, happened.attempts.n)
+		}
+		if found.rejects != happened.rejects {
+			p.wrong("campaign %d: the event log tells of %d rejected rows, there are %d", number, found.rejects, happened.rejects)
 		}
 	}
-	p.report.Events = logged.n
-	if logged != p.happened {
-		p.wrong("the event log has %d events that are not those of the history's %d", logged.n, p.happened.n)
-	}
-	return iter.Error()
+	return eachSegment(p.snap, func(s segment) error {
+		v, err := getCopy(p.snap, appendEventKey(nil, spaceEvents, s.first))
+		if err == nil && v == nil {
+			p.wrong("a segment of the event log begins with event %d, where no record does", s.first)
+		}
+		return err
+	})
 }

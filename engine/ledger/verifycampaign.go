@@ -23,10 +23,15 @@ type campaignProof struct {
 	moreRecord, moreQ bool
 	key               []byte
 	suppressedAtLoad  uint64
+	told              *told
 }
 
 func (p *proof) campaign(rec *campaignRecord) (err error) {
-	c := &campaignProof{proof: p, rec: rec, anomalies: make(map[uint8]uint64)}
+	c := &campaignProof{proof: p, rec: rec, anomalies: make(map[uint8]uint64), told: new(told)}
+	p.happened[rec.Number] = c.told
+	if rec.Told {
+		c.told.rejects = rec.Rejected
+	}
 	lower, upper := campaignBounds(spaceDomain, rec.Number)
 	if c.records, err = p.snap.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper}); err != nil {
 		return err
@@ -145,7 +150,7 @@ func (c *campaignProof) recipient(w *walked) error {
 		}
 		if !e.returned && !(suppressed && i == 0) {
 			c.key = appendHistoryKey(c.key[:0], rec.Number, d.name, w.seq, n)
-			c.happened.add(c.key)
+			c.told.attempts.add(c.key)
 		}
 		if e.peer != 0 {
 			if _, err := c.ledger.peerByID(c.snap, e.peer); err != nil {

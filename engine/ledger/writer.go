@@ -357,11 +357,13 @@ func (w *writer) commit() (ok bool) {
 		w.stats.bytes.Add(uint64(g.batch.Len()))
 		w.ledger.space.wrote(g.batch.Len())
 	}
+	g.events.committed()
 	for i := range in.changes {
 		if c := &in.changes[i]; c.after != nil && c.err == nil {
 			c.err = c.after()
 		}
 	}
+	w.ledger.tip.move(&g.events)
 	w.last = time.Now()
 	w.mu.Lock()
 	w.committing = nil

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/penstock-mail/penstock/engine/ledger"
 )
 
 // Scope is what is held. An empty Campaign stands for all campaigns, an empty
@@ -57,9 +59,10 @@ var (
 // Kind is what the book's entries are called in its Store.
 const Kind = "pause"
 
-// Store keeps a value for a key of a kind; nil forgets it. The ledger is one.
+// Store keeps a value for a key of a kind, nil forgets it, together with what
+// the event log tells of it. The ledger is one.
 type Store interface {
-	Learn(kind, key string, value []byte) error
+	Tell(kind, key string, value []byte, n ledger.Notice) error
 	ForEachLearned(kind string, fn func(key string, value []byte) error) error
 }
 
@@ -130,13 +133,23 @@ func (b *Book) Add(h Hold) error {
 	}
 	if i := slices.IndexFunc(p.Holds, h.by); i >= 0 {
 		p.Holds[i].Why = h.Why
-		return b.save(h.Scope, p)
+		return b.save(h.Scope, p, h.notice())
 	}
 	if len(p.Holds) == 0 {
 		p.Since = h.Since
 	}
 	p.Holds = append(p.Holds, holder{h.Who, h.Why, h.Since})
-	return b.save(h.Scope, p)
+	return b.save(h.Scope, p, h.notice())
+}
+
+func (h Hold) notice() ledger.Notice {
+	n := h.Scope.notice(ledger.ChangePaused)
+	n.At, n.By, n.Reason = h.Since, h.Who, h.Why
+	return n
+}
+
+func (s Scope) notice(c ledger.Change) ledger.Notice {
+	return ledger.Notice{Change: c, Campaign: s.Campaign, Site: s.Site}
 }
 
 func (h Hold) by(other holder) bool { return h.Who == other.Who }
@@ -183,7 +196,9 @@ func (b *Book) Release(s Scope, who string, force bool, now time.Time) error {
 	if len(p.Holds) == 0 {
 		p.end(now)
 	}
-	return b.save(s, p)
+	n := s.notice(ledger.ChangeResumed)
+	n.At, n.By, n.Held = now, who, len(p.Holds) > 0
+	return b.save(s, p, n)
 }
 
 // Forget drops what is known of a campaign that was deleted, from memory alone:
@@ -215,18 +230,18 @@ func (p *page) end(now time.Time) {
 	p.Past, p.Since = past, time.Time{}
 }
 
-// save hands a page to the store. REQUIRES: mu held.
-func (b *Book) save(s Scope, p *page) error {
+// save hands a page to the store, with what it tells of it. REQUIRES: mu held.
+func (b *Book) save(s Scope, p *page, news ledger.Notice) error {
 	key := s.Campaign + "\x00" + s.Site
 	if len(p.Holds) == 0 && len(p.Past) == 0 {
 		delete(b.pages, s)
-		return b.store.Learn(Kind, key, nil)
+		return b.store.Tell(Kind, key, nil, news)
 	}
 	value, err := json.Marshal(p)
 	if err != nil {
 		return fmt.Errorf("keep pause of %s: %w", s, err)
 	}
-	if err := b.store.Learn(Kind, key, value); err != nil {
+	if err := b.store.Tell(Kind, key, value, news); err != nil {
 		return fmt.Errorf("keep pause of %s: %w", s, err)
 	}
 	return nil

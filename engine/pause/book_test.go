@@ -9,12 +9,14 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/penstock-mail/penstock/engine/ledger"
 )
 
 // shelf is a Store in memory.
 type shelf map[string][]byte
 
-func (s shelf) Learn(_, key string, value []byte) error {
+func (s shelf) Tell(_, key string, value []byte, _ ledger.Notice) error {
 	if value == nil {
 		delete(s, key)
 		return nil
@@ -225,4 +227,42 @@ func TestAgainstMinutes(t *testing.T) {
 			}
 		}
 	})
+}
+
+// teller is a shelf that keeps what is told.
+type teller struct {
+	shelf
+	news []ledger.Notice
+}
+
+func (s *teller) Tell(kind, key string, value []byte, n ledger.Notice) error {
+	s.news = append(s.news, n)
+	return s.shelf.Tell(kind, key, value, n)
+}
+
+func TestEveryChangeIsTold(t *testing.T) {
+	t.Parallel()
+	s := &teller{shelf: shelf{}}
+	b := open(t, s)
+	google := Scope{Site: "google"}
+	if err := errors.Join(
+		b.Add(Hold{Scope: google, Who: "ann", Why: "odd", Since: at(0)}),
+		b.Add(Hold{Scope: google, Who: "bob", Since: at(1)}),
+		b.Release(google, "ann", false, at(2)),
+		b.Release(google, "eve", true, at(3)),
+	); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Release(google, "ann", false, at(4)); !errors.Is(err, ErrNotHeld) {
+		t.Errorf("release: %v", err)
+	}
+	want := []ledger.Notice{
+		{Change: ledger.ChangePaused, At: at(0), Site: "google", By: "ann", Reason: "odd"},
+		{Change: ledger.ChangePaused, At: at(1), Site: "google", By: "bob"},
+		{Change: ledger.ChangeResumed, At: at(2), Site: "google", By: "ann", Held: true},
+		{Change: ledger.ChangeResumed, At: at(3), Site: "google", By: "eve"},
+	}
+	if !slices.Equal(s.news, want) {
+		t.Errorf("told %+v, want %+v", s.news, want)
+	}
 }
