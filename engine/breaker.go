@@ -169,10 +169,13 @@ func (e *Engine) releaseRow(r *Run, site string) {
 }
 
 // restingUntil is until when the run's breaker rests the site, and why.
-func (r *Run) restingUntil(s *site) (time.Time, string) {
+func (r *Run) restingUntil(s *site) (time.Time, string) { return r.restingUntilAt(s.name) }
+
+// restingUntilAt is the same by the site's name.
+func (r *Run) restingUntilAt(site string) (time.Time, string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if b := r.breakers[s.name]; b != nil {
+	if b := r.breakers[site]; b != nil {
 		return b.restUntil, b.reason
 	}
 	return time.Time{}, ""

@@ -55,10 +55,16 @@ type task struct {
 	destination *destination
 	batch       ledger.Batch
 	envelopes   []*envelope
-	// waits counts what is still under way: lease, composition. At 0 the task
-	// may be made ready.
+	// waits is what is still under way: the sum of leasing and composing. At 0
+	// the task may be made ready.
 	waits atomic.Int32
 }
+
+// What a task waits for.
+const (
+	leasing   = 1
+	composing = 2
+)
 
 var tasks = sync.Pool{New: func() any { return new(task) }}
 
@@ -70,9 +76,9 @@ func newTask(l *lane, f *flow, d *destination) *task {
 
 // done ends one of the things waited for. Once all have ended, whoever goes
 // through the lane may free the task, so it is not touched after that.
-func (t *task) done() {
+func (t *task) done(what int32) {
 	l := t.lane
-	if t.waits.Add(-1) == 0 {
+	if t.waits.Add(-what) == 0 {
 		l.prepared()
 	}
 }
@@ -122,7 +128,7 @@ func (w *worker) fill(l *lane) *Run {
 		w.engine.fail(err)
 		more = false
 	}
-	t.waits.Store(2)
+	t.waits.Store(leasing + composing)
 	l.release(t, n, more)
 	if until, reason := f.run.restingUntil(l.site); until.After(w.engine.now()) {
 		// It was being read when the breaker emptied the lane.
@@ -135,7 +141,7 @@ func (w *worker) fill(l *lane) *Run {
 	}
 	w.engine.lease(t)
 	w.compose(t)
-	t.done()
+	t.done(composing)
 	return f.run
 }
 
@@ -146,7 +152,7 @@ func (e *Engine) lease(t *task) {
 	e.ledger.Lease(&t.batch, func(_ *ledger.Batch, err error) {
 		switch {
 		case err == nil:
-			t.done()
+			t.done(leasing)
 		case errors.Is(err, ledger.ErrLowSpace):
 			e.starving.put(t)
 		default:

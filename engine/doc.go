@@ -25,6 +25,8 @@
 //   - openings: holds and lets go the runs that have windows.
 //   - timetable: wakes domains whose retry is due.
 //   - housekeeping: saves what was learned, every few seconds.
+//   - watch: looks 20 times a second at what the busiest lanes wait for, and at
+//     some of the others.
 //   - the ledger's writer calls durable; the pool's event loops call Pull and
 //     Settle.
 //
@@ -34,6 +36,6 @@
 //
 // Order: Engine.steering, Run.mu, Engine.routing, lane.mu, timetable.mu. The locks of package share
 // and of turns.go are taken last. Nothing outside this
-// package is called with one of them held, but for the ledger's and the pool's
-// methods that say they only touch memory.
+// package is called with one of them held, but for the methods of the ledger,
+// the pool and the throttle that only touch memory.
 package engine

@@ -66,6 +66,8 @@ type Engine struct {
 	traits    traits
 	overrides overrides
 	meters    *meters
+	outlooks  outlooks
+	resolving atomic.Int32 // look-ups under way
 	names     names
 	counted   census
 	tuning    tuning
@@ -148,6 +150,7 @@ func (e *Engine) open() (err error) {
 	e.tasks.Go(func() { e.timetable.run(e.fire) })
 	e.tasks.Go(func() { e.openings(e.ctx) })
 	e.tasks.Go(func() { e.housekeep(e.ctx) })
+	e.tasks.Go(func() { e.watch(e.ctx) })
 	return nil
 }
 

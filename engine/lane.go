@@ -79,6 +79,9 @@ type flow struct {
 	held         bool               // paused or cancelled: nothing of it begins
 	listed       bool               // stands in lane.flows
 	reserved     int                // places taken under max_in_doubt
+	paced        bool               // max_rate refused when it was asked last
+	tally        tally              // what was settled
+	view         *view              // what the watch saw of it; nil: nothing yet
 }
 
 // offer puts the lane before the workers, once, if there is something for them

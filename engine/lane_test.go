@@ -179,7 +179,7 @@ func TestLaneKeepsOrderAndCount(t *testing.T) {
 				e.Tag = e
 			}
 			reserved += len(task.envelopes)
-			task.waits.Store(1)
+			task.waits.Store(leasing)
 			preparing = append(preparing, task)
 			l.release(task, n, more)
 			return true
@@ -278,7 +278,7 @@ func (b *workbench) prepare(t *rapid.T, tasks []*task) []*task {
 	i := rapid.IntRange(0, len(tasks)-1).Draw(t, "task")
 	task := tasks[i]
 	tasks = append(tasks[:i], tasks[i+1:]...)
-	task.done()
+	task.done(leasing)
 	return tasks
 }
 

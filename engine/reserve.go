@@ -93,7 +93,7 @@ func (l *lane) reserve() (f *flow, d *destination, n int, ok bool) {
 			return nil, nil, 0, false
 		}
 		n = f.run.pace(l, min(f.limit()-f.reserved, room, batchSize))
-		if n == 0 {
+		if f.paced = n == 0; f.paced {
 			// It is asked again when its rate allows.
 			i := slices.Index(l.among, f)
 			l.among, l.theirs = slices.Delete(l.among, i, i+1), slices.Delete(l.theirs, i, i+1)

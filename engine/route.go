@@ -20,12 +20,14 @@ func (e *Engine) route(d *destination) {
 	e.lookups.put(d.run, d)
 }
 
+// farAhead is how many look-ups, or dials, may stand in line.
+const farAhead = 1000
+
 // aheadEnough waits while look-ups run far enough ahead: while a thousand dials
 // stand in line, more domains would only fill memory. Sites that hold back do
 // not stand in that line, so they never keep others from being looked up.
 func (e *Engine) aheadEnough(ctx context.Context) {
-	const enough = 1000
-	ahead := func() bool { return e.lookups.len() > enough || e.pool.Stats().Queued > enough }
+	ahead := func() bool { return e.lookups.len() > farAhead || e.pool.Stats().Queued > farAhead }
 	if !ahead() {
 		return
 	}
@@ -49,9 +51,11 @@ func (e *Engine) lookup(ctx context.Context) {
 			return
 		}
 		began := e.now()
+		e.resolving.Add(1)
 		for !e.attach(d, e.resolve(ctx, d.domain.Name())) {
 			// Its lane was retired meanwhile: the next answer opens another.
 		}
+		e.resolving.Add(-1)
 		d.looking.Store(false)
 		if d.missed.Swap(false) {
 			e.fire(d) // somebody wanted it routed again meanwhile

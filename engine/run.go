@@ -36,8 +36,9 @@ type Run struct {
 	finished chan struct{} // closed when every recipient has a final outcome
 	finish   sync.Once
 
-	turned turned
-	stream *Stream // nil: all is loaded
+	turned  turned
+	outside outside
+	stream  *Stream // nil: all is loaded
 
 	// cancelled: nothing of it begins any more.
 	cancelled atomic.Bool

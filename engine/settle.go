@@ -158,6 +158,7 @@ func (e *Engine) durable(group []ledger.Settlement) {
 		}
 		f := first.flow
 		n, places := 0, 0
+		var settled tally
 		for n < len(group) {
 			env, ours := group[n].Tag.(*envelope)
 			if !ours || env.flow != f {
@@ -169,12 +170,14 @@ func (e *Engine) durable(group []ledger.Settlement) {
 			if !env.held {
 				places++
 			}
+			settled.count(&group[n])
 			env.free()
 			n++
 		}
 		f.lane.mu.Lock()
 		f.reserved -= places
 		f.lane.reserved -= places
+		f.tally.add(&settled)
 		next := f.lane.wants()
 		f.lane.mu.Unlock()
 		if next != nil {

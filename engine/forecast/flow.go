@@ -12,8 +12,9 @@ type Flow struct {
 	Campaign, Site string
 	// Pending is who was never tried, Deferred who is to be tried again.
 	Pending, Deferred uint64
-	// PerSecond is how many tries were answered per second lately.
-	PerSecond float64
+	// PerSecond is how many tries were answered per second lately, Overall how
+	// many of its campaign's first ones over all sites.
+	PerSecond, Overall float64
 	// Allowed is the site's rate limit, messages a second; 0: none.
 	Allowed float64
 	// Waits is what it waited for lately.

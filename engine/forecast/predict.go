@@ -160,7 +160,11 @@ func (p *predictor) share() {
 		}
 		// Nothing is known of it: it will take as long as its campaign does.
 		p.seconds[i] = math.Inf(1)
-		if pace := paces[f.Campaign]; pace > 0 {
+		pace := paces[f.Campaign]
+		if f.Overall > 0 {
+			pace = f.Overall
+		}
+		if pace > 0 {
 			p.seconds[i] = loads[f.Campaign] / pace
 		}
 	}
