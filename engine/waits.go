@@ -11,47 +11,58 @@ import (
 // Why a lane's next message does not begin now, read from what is there anyway:
 // nothing on a message's way counts or measures for it.
 //
-// A message begins where a connection has room. When one has, and does not use
-// it, what it lacks is the reason: a grant, or a message, and then what the
-// message waits for. When none has room, the reason is what the connections
-// wait for, and those on the way.
+// A message begins where a connection has room in its window. Where it has none,
+// the reason is what the replies wait for that are to come. Where it has, it
+// lacks something: a grant, or a message, and then it is what that waits for.
+// Connections on the way are as much of the reason as open ones.
 
-// judge says what the lane's next message waits for, whoever's it is. dry: a
-// connection has room and nothing to send. REQUIRES: l.mu held.
-func (l *lane) judge(w *pool.Waits, now time.Time) (waits forecast.Waits, dry bool) {
-	room := w.Hungry + w.Woken
-	switch {
-	case w.Gated > 0:
-		return forecast.Only(l.site.gate(now, forecast.RateLimit)), false
-	case w.Looked == 0 && (w.Resting || now.Before(l.restUntil)):
-		return forecast.Only(forecast.Resting), false
-	case w.Looked == 0 && w.Queued:
-		return forecast.Only(l.site.gate(now, forecast.ConnectionLimit)), false
-	case w.Looked == 0 && w.Full:
-		return forecast.Only(forecast.ConnectionLimit), false
-	case w.Looked == 0:
-		return forecast.Only(forecast.Connecting), false
-	case room > 0 && l.ready.len() > 0:
-		return forecast.Only(forecast.Processor), false
-	case room > 0:
-		return l.supply(w, now), true
-	}
-	return l.replies(w, now), false
+// verdict is what a lane waits for, whoever's its next message is.
+type verdict struct {
+	// waits is all but the room for which there is no message; that is short, in
+	// connections, and supply is what it waits for.
+	waits  forecast.Waits
+	short  float64
+	supply forecast.Waits
 }
 
-// replies is what connections without room wait for, and those on the way.
-func (l *lane) replies(w *pool.Waits, now time.Time) (waits forecast.Waits) {
-	if l.site.crowded(now) {
-		return forecast.Only(forecast.ConnectionLimit)
+// judge reads a lane's verdict. REQUIRES: l.mu held.
+func (l *lane) judge(w *pool.Waits, now time.Time) (v verdict) {
+	only := func(c forecast.Cause) verdict { return verdict{waits: forecast.Only(c)} }
+	switch {
+	case w.Gated > 0:
+		return only(l.site.gate(now, forecast.RateLimit))
+	case w.Looked == 0 && (w.Resting || now.Before(l.restUntil)):
+		return only(forecast.Resting)
+	case w.Looked == 0 && w.Connecting == 0 && w.Queued:
+		return only(l.site.gate(now, forecast.ConnectionLimit))
+	case w.Looked == 0 && w.Full:
+		return only(forecast.ConnectionLimit)
+	case w.Looked == 0:
+		return only(forecast.Connecting)
 	}
-	share := float64(w.Open) / float64(max(w.Looked, 1))
-	waits[forecast.RoundTrips] = float32(float64(w.RoundTrips) * share)
-	waits[forecast.FinalAnswer] = float32(float64(w.Answers) * share)
+	v.waits = l.replies(w, now)
+	scale := float32(w.Open) / float32(w.Looked)
+	if l.ready.len() > 0 {
+		v.waits[forecast.Processor] += (w.Hungry + w.Woken) * scale
+		return v
+	}
+	v.waits[forecast.Processor] += w.Woken * scale
+	if w.Hungry > 0 {
+		v.short, v.supply = float64(w.Hungry*scale), l.supply(w, now)
+	}
+	return v
+}
+
+// replies is what full windows wait for, and connections on the way.
+func (l *lane) replies(w *pool.Waits, now time.Time) (waits forecast.Waits) {
+	scale := float32(w.Open) / float32(max(w.Looked, 1))
+	if l.site.crowded(now) {
+		waits[forecast.ConnectionLimit] = (w.RoundTrips + w.Answers) * scale
+	} else {
+		waits[forecast.RoundTrips], waits[forecast.FinalAnswer] = w.RoundTrips*scale, w.Answers*scale
+	}
 	if !w.Full {
 		waits[forecast.Connecting] = float32(w.Connecting)
-	}
-	if !waits.Known() {
-		return forecast.Only(forecast.Processor)
 	}
 	return waits
 }
@@ -84,17 +95,22 @@ func (l *lane) supply(w *pool.Waits, now time.Time) (waits forecast.Waits) {
 	return forecast.Only(forecast.Processor)
 }
 
-// judge says what the flow's next message waits for, given what its lane's does.
-// REQUIRES: lane.mu held, and f is not held.
-func (f *flow) judge(lane *forecast.Waits, dry bool) forecast.Waits {
+// judge says what the flow's next message waits for. REQUIRES: lane.mu held, and
+// f is not held.
+func (f *flow) judge(v *verdict) forecast.Waits {
 	more := f.destinations.len() > 0 || f.reading > 0
 	switch {
-	case !more && (f.reserved == 0 || dry):
+	case !more && f.reserved == 0:
 		return forecast.Only(forecast.Nothing)
-	case f.paced && (dry || f.reserved == 0):
+	case f.paced && (v.short > 0 || f.reserved == 0):
 		return forecast.Only(forecast.MaxRate)
 	}
-	return *lane
+	waits, supply := v.waits, v.supply
+	if !more {
+		supply = forecast.Only(forecast.Nothing)
+	}
+	waits.Add(&supply, v.short)
+	return waits
 }
 
 // gate says why the site's limiters refuse: limit, or a rest.

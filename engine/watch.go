@@ -122,18 +122,17 @@ func (l *lane) look(now time.Time) (moves bool) {
 	seen := l.pool.Waits()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var waits forecast.Waits
-	dry, judged := false, false
+	var v verdict
+	judged := false
 	for _, f := range l.byRun {
 		if f.held || f.destinations.len() == 0 && f.reading == 0 && f.reserved == 0 {
 			f.unseen(now)
 			continue
 		}
 		if !judged {
-			waits, dry = l.judge(&seen, now)
-			judged = true
+			v, judged = l.judge(&seen, now), true
 		}
-		own := f.judge(&waits, dry)
+		own := f.judge(&v)
 		f.seen(&own, now)
 		moves = true
 	}

@@ -42,8 +42,7 @@ type try struct {
 	link    *wire.SecureConn // not nil under TLS
 	// began is when the step under way did; deadline is its end.
 	began, deadline time.Time
-	replies         uint64        // session.Replies when last looked
-	trip            time.Duration // how long the last reply took
+	replies         uint64 // session.Replies when last looked
 	why             *Failure
 }
 
@@ -223,8 +222,11 @@ func (a *approach) OnBytes(wc *wire.Conn, b []byte) {
 	if n := a.session.Replies(); n != a.replies {
 		o := &a.lane.site.pool.opts
 		a.replies = n
-		a.trip = o.Now().Sub(a.began)
-		o.Observer.Waited(stepOf[cmd], a.trip)
+		took := o.Now().Sub(a.began)
+		o.Observer.Waited(stepOf[cmd], took)
+		if cmd == smtp.Ehlo || cmd == smtp.Helo {
+			a.to.state.tripped(took)
+		}
 	}
 	a.proceed(wc)
 }
@@ -342,7 +344,7 @@ func (a *approach) become(wc *wire.Conn) {
 	s := a.lane.site
 	c := &Connection{
 		lane: a.lane, to: a.to, source: a.source, gate: s.gates[a.source],
-		addr: a.addr, session: a.session, opened: s.pool.opts.Now(), roundTrip: a.trip,
+		addr: a.addr, session: a.session, opened: s.pool.opts.Now(),
 	}
 	if a.link != nil {
 		c.tls = a.link.Version()

@@ -28,11 +28,9 @@ type Connection struct {
 	addr   netip.AddrPort
 	tls    string
 	opened time.Time
-	// roundTrip is how long the reply to its last EHLO took.
-	roundTrip time.Duration
-	gear      atomic.Uint32
-	flying    atomic.Int32 // len(flights)
-	stance    atomic.Int64 // what it waits for; see stand
+	gear   atomic.Uint32
+	flying atomic.Int32 // len(flights)
+	stance atomic.Int64 // what it waits for; see stand
 	// hungry mirrors hungryAt for the loop, which need not take the lock to know.
 	hungry atomic.Bool
 	// dismissed: the lane was closed, the host is no longer the lane's, or the

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 )
 
@@ -28,7 +29,7 @@ func (h *health) failed(now time.Time, first, longest time.Duration) {
 }
 
 // hostState is a host within a site, shared by the lanes that lead to it. All
-// fields are under Site.mu.
+// fields but the atomic one are under Site.mu.
 //
 // A failure without a reply (no connect, a time-out, a close) is the host's,
 // whatever the source. A refusal in words concerns the source it was said to:
@@ -46,6 +47,19 @@ type hostState struct {
 	last             Failure
 	// blocked lanes wait for the probe that is under way.
 	blocked []*Lane
+	// trip is the shortest time that it took for an EHLO, in nanoseconds, and so
+	// about what a round trip takes; 0: not known.
+	trip atomic.Int64
+}
+
+// tripped takes in how long an EHLO took. Any goroutine.
+func (h *hostState) tripped(took time.Duration) {
+	for {
+		shortest := h.trip.Load()
+		if shortest != 0 && shortest <= int64(took) || h.trip.CompareAndSwap(shortest, max(1, int64(took))) {
+			return
+		}
+	}
 }
 
 // standing is what a host and source are good for now.

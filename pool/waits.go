@@ -12,11 +12,16 @@ import (
 type Waits struct {
 	// Open is the connections that may carry messages, Looked those looked at.
 	Open, Looked int
-	// Those looked at: Hungry ones had nothing to send, Gated ones were refused
-	// a grant. The others have no room: they wait for replies, RoundTrips of them
-	// for as long as a round trip takes, Answers for longer, for the final answer.
-	// Woken ones have room and something to send, and wait for their event loop.
-	Hungry, Gated, RoundTrips, Answers, Woken int
+	// Those looked at, as sums of parts: the part of a connection's window that
+	// is full counts by what its replies wait for, the part with room by what it
+	// lacks.
+	//
+	// RoundTrips are replies that are not late yet, Answers final answers that
+	// take longer than a round trip. Hungry is room for which the queue had
+	// nothing, Woken room that the event loop has not come round to.
+	RoundTrips, Answers, Hungry, Woken float32
+	// Gated connections were refused a grant: whatever else they do, that is it.
+	Gated int
 	// InFlight is the messages unanswered on all open connections, or about so
 	// many when not all were looked at.
 	InFlight int
@@ -32,24 +37,26 @@ type Waits struct {
 const mostLooked = 64
 
 // A connection's stance is what it waits for, for others to see: written by its
-// loop at the end of a round, when it has changed. The low bits are one of these,
-// the others, for an answer, when it is late, in microseconds since 1970.
+// loop at the end of a round, when it has changed. From the lowest bits: one of
+// these, the room in its window, and, for an answer, when it is late, in
+// microseconds since 1970.
 const (
-	settled   int64 = iota // nothing in flight, or it is leaving
+	leaves    int64 = iota // it takes nothing more
 	gated                  // the gate refused a grant
-	roundTrip              // a reply to a command before the content
+	roundTrip              // nothing, or a reply to a command before the content
 	answer                 // the reply to the content
 
-	stanceBits = 2
-	stanceMask = 1<<stanceBits - 1
+	kindBits = 2
+	roomBits = 8
+	maxRoom  = 1<<roomBits - 1
 )
 
 // stand publishes the stance. Loop only.
 func (c *Connection) stand() {
-	var s int64
+	s := roundTrip
 	switch {
 	case c.quitting || c.ended:
-		s = settled
+		s = leaves
 	case !c.grantAt.IsZero():
 		s = gated
 	case c.awaited == smtp.End:
@@ -59,11 +66,11 @@ func (c *Connection) stand() {
 		if c.session.Gear() == smtp.Chunking && len(c.flights) > 0 {
 			since = c.flights[0].at
 		}
-		late := since.Add(c.roundTrip + c.roundTrip/4 + time.Millisecond)
-		s = late.UnixMicro()<<stanceBits | answer
-	case c.awaited != smtp.CommandUnset:
-		s = roundTrip
+		trip := time.Duration(c.to.state.trip.Load())
+		late := since.Add(trip + trip/4 + time.Millisecond)
+		s = late.UnixMicro()<<(kindBits+roomBits) | answer
 	}
+	s |= int64(min(c.session.Room(), maxRoom)) << kindBits
 	if c.stance.Load() != s {
 		c.stance.Store(s)
 	}
@@ -96,24 +103,33 @@ func (l *Lane) Waits() (w Waits) {
 			continue
 		}
 		w.Looked++
-		w.InFlight += int(c.flying.Load())
-		if c.hungry.Load() {
-			w.Hungry++
-			continue
+		flying, s := c.flying.Load(), c.stance.Load()
+		w.InFlight += int(flying)
+		kind, room := s&(1<<kindBits-1), s>>kindBits&maxRoom
+		full := float32(1)
+		if room > 0 || flying == 0 {
+			full = float32(flying) / float32(max(int64(flying)+room, 1))
 		}
-		switch s := c.stance.Load(); s & stanceMask {
+		switch kind {
+		case leaves:
+			w.Looked--
+			continue
 		case gated:
 			w.Gated++
+			continue
 		case roundTrip:
-			w.RoundTrips++
+			w.RoundTrips += full
 		case answer:
-			if now.UnixMicro() > s>>stanceBits {
-				w.Answers++
+			if now.UnixMicro() > s>>(kindBits+roomBits) {
+				w.Answers += full
 			} else {
-				w.RoundTrips++
+				w.RoundTrips += full
 			}
-		default:
-			w.Woken++
+		}
+		if c.hungry.Load() {
+			w.Hungry += 1 - full
+		} else {
+			w.Woken += 1 - full
 		}
 	}
 	w.InFlight = w.InFlight * n / seen

@@ -24,9 +24,9 @@ func TestWaits(t *testing.T) {
 		n      int
 		want   func(Waits) bool
 	}{
-		{"the final answer", script{reply: hangs("END")}, nil, 50, func(w Waits) bool { return w.Answers == 2 && w.InFlight >= 2 }},
+		{"the final answer", script{reply: hangs("END")}, nil, 50, func(w Waits) bool { return w.Answers == 2 && w.InFlight == 2 }},
 		{"the final answer, chunking", script{caps: chunking, reply: hangs("END")}, nil, 50, func(w Waits) bool { return w.Answers == 2 && w.InFlight >= 2 }},
-		{"a reply before it", script{reply: hangs("MAIL")}, nil, 50, func(w Waits) bool { return w.RoundTrips == 2 && w.Answers == 0 }},
+		{"a reply before it", script{reply: hangs("MAIL")}, nil, 50, func(w Waits) bool { return w.RoundTrips == 2 && w.Answers == 0 && w.InFlight == 2 }},
 		{"the rate", script{}, func(g *fakeGate) { g.grants, g.wait = 0, time.Hour }, 50, func(w Waits) bool { return w.Gated == 1 && w.InFlight == 0 }},
 		{"a place", script{reply: hangs("END")}, func(g *fakeGate) { g.max = 1 }, 50, func(w Waits) bool { return w.Queued && w.Open == 1 }},
 		{"a place that others have", script{}, func(g *fakeGate) { g.max = -1 }, 50, func(w Waits) bool { return w.Queued && w.Open+w.Connecting == 0 }},
