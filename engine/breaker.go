@@ -82,7 +82,8 @@ func (e *Engine) hold(f *flow, key string, s ledger.Settlement, now time.Time) b
 	e.log.Warn("breaker tripped: the site refuses this campaign", "campaign", r.campaign.Name(), "site", site.name,
 		"recipients", len(held), "reply", s.Text, "until", until)
 	site.replies.note(Reply{At: now, Code: int(s.Code), Text: reason})
-	e.learn(learnedBreaker, r.campaign.Name()+"\x00"+site.name, append(binary.BigEndian.AppendUint64(nil, uint64(until.UnixMilli())), reason...))
+	e.tell(learnedBreaker, r.campaign.Name()+"\x00"+site.name, append(binary.BigEndian.AppendUint64(nil, uint64(until.UnixMilli())), reason...),
+		restedNotice(r.campaign.Name(), site.name, &s, until))
 	for _, l := range e.lanesOf(site) {
 		e.rest(l, r, reason, until)
 	}

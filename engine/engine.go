@@ -65,6 +65,7 @@ type Engine struct {
 
 	traits    traits
 	overrides overrides
+	backoffs  backoffs
 	meters    *meters
 	outlooks  outlooks
 	resolving atomic.Int32 // look-ups under way

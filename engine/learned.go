@@ -17,10 +17,13 @@ const (
 )
 
 // housekeep saves what was learned every few seconds, so that a kill loses
-// little of it, and samples how fast the sites answer.
+// little of it, and samples how fast the sites answer. It trims the event log.
 func (e *Engine) housekeep(ctx context.Context) {
 	tick := time.NewTicker(5 * time.Second)
 	defer tick.Stop()
+	trim := time.NewTicker(time.Minute)
+	defer trim.Stop()
+	e.trimEvents(ctx)
 	for {
 		select {
 		case <-ctx.Done():
@@ -28,6 +31,8 @@ func (e *Engine) housekeep(ctx context.Context) {
 		case <-tick.C:
 			e.saveLearned()
 			e.takeSamples(e.now())
+		case <-trim.C:
+			e.trimEvents(ctx)
 		}
 	}
 }
@@ -42,7 +47,7 @@ func (e *Engine) learn(kind, key string, value []byte) {
 
 func (e *Engine) saveLearned() {
 	for _, l := range e.throttle.TakeChanged(nil) {
-		e.learn(learnedLimits, l.Site()+"\x00"+l.Source(), l.AppendState(nil))
+		e.saveLimits(l, e.now())
 	}
 	for host, t := range e.traits.takeChanged() {
 		if t == (pool.Traits{}) {
@@ -61,8 +66,12 @@ func (e *Engine) restoreLearned() error {
 	now := e.now()
 	err := e.ledger.ForEachLearned(learnedLimits, func(key string, value []byte) error {
 		site, source, _ := strings.Cut(key, "\x00")
-		if err := e.throttle.Limiter(site, source).Restore(now, value); err != nil {
+		l := e.throttle.Limiter(site, source)
+		if err := l.Restore(now, value); err != nil {
 			e.log.Warn("cannot restore what was learned of a site", "site", site, "error", err)
+		}
+		if lowered(l.Snapshot(now)) {
+			e.backoffs.began(l)
 		}
 		return nil
 	})

@@ -79,7 +79,7 @@ func (e *Engine) SetSiteLimits(ctx context.Context, site string, l SiteLimits) e
 			return fmt.Errorf("keep limits of site %s: %w", site, err)
 		}
 	}
-	if err := e.ledger.Learn(learnedOverrides, site, kept); err != nil {
+	if err := e.ledger.Tell(learnedOverrides, site, kept, l.notice(site, e.now())); err != nil {
 		return fmt.Errorf("keep limits of site %s: %w", site, err)
 	}
 	if err := e.ledger.Flush(ctx); err != nil {
@@ -143,7 +143,7 @@ func (e *Engine) endOverride(site string, ended SiteLimits) {
 		e.log.Error("site limits do not end", "site", site, "error", err)
 		return
 	}
-	e.learn(learnedOverrides, site, nil)
+	e.tell(learnedOverrides, site, nil, SiteLimits{}.notice(site, e.now()))
 	e.log.Info("site limits ended", "site", site)
 }
 
@@ -155,7 +155,7 @@ func (e *Engine) restoreOverrides() error {
 		switch {
 		case err != nil:
 		case !l.Until.IsZero() && !l.Until.After(e.now()):
-			e.learn(learnedOverrides, site, nil)
+			e.tell(learnedOverrides, site, nil, SiteLimits{}.notice(site, l.Until))
 		default:
 			err = e.override(site, l)
 		}

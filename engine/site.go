@@ -73,12 +73,13 @@ func (s *site) refused(via *pool.Connection, now time.Time, v *bounce.Verdict, o
 	limiter.Delivered(now, 1)
 }
 
-// slowed logs that a site objected and is sent less, or nothing for a while:
+// slowed logs and tells that a site objected and is sent less, or nothing for a while:
 // who wonders why nothing moves finds it here.
 func (e *Engine) slowed(s *site, l *throttle.Limiter, now time.Time, why string) {
 	snap := l.Snapshot(now)
 	e.log.Warn("site objects: its limits are lowered", "site", s.name, "source", l.Source(), "about", snap.Reason,
 		"connections", snap.Connections, "messages_per_second", snap.MessageRate, "rests_until", snap.RestsUntil, "reply", why)
+	e.tellBackoff(l, snap, now)
 }
 
 // restSite holds a site's lanes back when every source must leave it alone for a

@@ -33,6 +33,7 @@ type Config struct {
 	// for a site to be rested; 0: never.
 	Breaker int
 	Ledger  Ledger
+	Events  Events
 	// Suppress is files of addresses and domains that are never written to.
 	Suppress []string
 	// DKIM is the signatures for campaigns that name none of their own, by the
@@ -171,6 +172,15 @@ type ServeTLS struct {
 	ClientCA string
 }
 
+// Events is how long the event log is kept; recipients' histories are kept in
+// any case.
+type Events struct {
+	// Keep is for how long; 0: for ever.
+	Keep time.Duration
+	// MaxSize is the most that the log may take, in octets; 0: no bound.
+	MaxSize int64
+}
+
 // Log is what is logged where.
 type Log struct {
 	Level  string // debug, info, warn, error
@@ -213,6 +223,7 @@ func defaults(hostname string) *Config {
 		Breaker:    20,
 		Ledger:     Ledger{SyncEvery: 2 * time.Millisecond, MinFree: 256e6, Cache: 64e6},
 		Serve:      Serve{Clients: map[string]string{}, Streams: 1000, StreamsPerClient: 250},
+		Events:     Events{Keep: 7 * 24 * time.Hour, MaxSize: 2 << 30},
 		Log:        Log{Level: "info", Format: "text"},
 		MaxInDoubt: 16,
 		origins:    map[string]Origin{},

@@ -69,6 +69,8 @@ var settings = []setting{
 	span("ledger.sync_every", 0, time.Second, func(c *Config) *time.Duration { return &c.Ledger.SyncEvery }),
 	size("ledger.min_free", 0, 1<<50, func(c *Config) *int64 { return &c.Ledger.MinFree }),
 	size("ledger.cache", 1e6, 1<<40, func(c *Config) *int64 { return &c.Ledger.Cache }),
+	span("events.keep", 0, 10*365*24*time.Hour, func(c *Config) *time.Duration { return &c.Events.Keep }),
+	size("events.max_size", 0, 1<<50, func(c *Config) *int64 { return &c.Events.MaxSize }),
 	{key: "suppress", read: readSuppress, show: func(c *Config) string { return bracketed(c.Suppress) }},
 	{key: "dkim", read: readDKIM, list: listDKIM},
 	{key: "intake.folder", read: readIntakeFolder, show: func(c *Config) string { return c.Intake.Folder }},
