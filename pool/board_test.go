@@ -63,7 +63,8 @@ type fakeQueue struct {
 	goBack bool // NotAttempted go back to the end of ready
 	again  bool // so do Uncertain
 	wake   func()
-	idle   int // pulls that found nothing
+	idle   int  // pulls that found nothing
+	last   bool // nothing comes behind what there is
 }
 
 func newQueue(b *board, n int) *fakeQueue {
@@ -125,6 +126,9 @@ func (q *fakeQueue) Settle(via *Connection, m *smtp.Message, out *smtp.Outcome, 
 func (q *fakeQueue) Backlog() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if q.last && len(q.ready) == 0 {
+		return -1
+	}
 	return len(q.ready)
 }
 

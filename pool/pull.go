@@ -102,11 +102,15 @@ func (c *Connection) pull(b *bench, now time.Time) {
 	}
 }
 
-// drained says whether the queue has nothing more for it and nothing is in
-// flight. Lists with many small sites would otherwise hold each one's
-// connection for the whole idle time.
+// drained says whether the queue has nothing more for it: lists with many small
+// sites would otherwise hold each one's connection for the whole idle time. While
+// messages are in flight a young connection looks, too, so that QUIT goes out with
+// the last of them; an old one need not save the round trip.
 func (c *Connection) drained() bool {
-	return c.restDue && !c.quitting && c.session.InFlight() == 0 && c.lane.queue.Backlog() < 0
+	if c.quitting || c.session.InFlight() == 0 && !c.restDue || c.session.InFlight() > 0 && c.begun > lookEvery {
+		return false
+	}
+	return c.lane.queue.Backlog() < 0
 }
 
 // busy is called when a pull was answered in full: there may be work for

@@ -49,17 +49,18 @@ type server struct {
 	stopped chan struct{}
 
 	// under the board's lock
-	conns    map[net.Conn]bool
-	accepted int
-	open     int
-	most     int
-	messages int
-	secure   int // sessions with TLS
-	plain    int // messages without
-	resumed  int
-	quits    int
-	from     []netip.Addr
-	rcpts    map[string]int
+	conns      map[net.Conn]bool
+	accepted   int
+	open       int
+	most       int
+	messages   int
+	secure     int // sessions with TLS
+	plain      int // messages without
+	resumed    int
+	quits      int
+	quitsAhead int // of them read with replies not yet sent
+	from       []netip.Addr
+	rcpts      map[string]int
 }
 
 // peer is one connection as the server sees it.
@@ -342,8 +343,14 @@ func (s *server) serve(c net.Conn, p *peer) {
 				return
 			}
 		case "QUIT":
-			s.change(func() { s.quits++ })
+			s.change(func() {
+				s.quits++
+				if w.Buffered() > 0 {
+					s.quitsAhead++
+				}
+			})
 			if s.script.hangOnQuit {
+				_ = w.Flush()
 				_, _ = io.Copy(io.Discard, r)
 				return
 			}

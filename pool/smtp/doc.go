@@ -25,7 +25,7 @@
 // under the wrong envelope. So RSET goes before every MAIL that follows an
 // unanswered BDAT LAST, and before every MAIL behind a refusal that may have left
 // a transaction open. Nothing is written behind a session's first BDAT until it
-// was taken; from there the window grows by one with each message taken.
+// was taken; then the window is 4, and grows by one with each message taken.
 //
 // # Fates
 //

@@ -35,6 +35,7 @@ type Session struct {
 	dirty    bool // the server may hold an open transaction: RSET first
 	drain    bool // the gear changed: nothing new before all is answered
 	quitting bool // nothing new, and QUIT when all is answered
+	quitSaid bool // QUIT is in the output behind what is in flight
 	bdatTook bool // a BDAT was accepted in this session
 	goodbye  bool // RSET got a 554: the end of the connection is expected
 
@@ -144,13 +145,15 @@ func (s *Session) Send(m *Message) {
 	s.begin(m, size, international)
 }
 
-// Quit ends the dialogue in order: no further messages, and QUIT once all in
-// flight are answered; at once when none is. Closed follows.
+// Quit ends the dialogue in order: no further messages, and QUIT behind the last
+// in flight where what is written ahead has been borne, else once all are
+// answered. Closed follows.
 func (s *Session) Quit() {
 	s.quitting = true
 	switch s.phase {
 	case phaseReady:
 		s.quitIfIdle()
+		s.quitBehind()
 	case phaseHandshake:
 		s.end(Outcome{Command: StartTLS})
 	case phaseGreeting, phaseEhlo, phaseHelo, phaseStartTLS, phaseQuit, phaseClosed:
@@ -293,6 +296,21 @@ func (s *Session) quitIfIdle() {
 	if s.quitting && s.flight.count == 0 && s.phase == phaseReady {
 		s.quit()
 	}
+}
+
+// quitBehind writes QUIT behind the last message: the end of a group is where it
+// may stand (RFC 2920 3.1), and it saves a round trip. Not behind a session's first
+// BDAT, nor in trouble.
+func (s *Session) quitBehind() {
+	if !s.quitting || s.quitSaid || s.drain || s.phase != phaseReady || s.flight.count == 0 {
+		return
+	}
+	t := s.flight.at(s.flight.count - 1)
+	if t.sent != End || t.gear == LockStep || t.gear == Chunking && !s.bdatTook {
+		return
+	}
+	s.quitSaid = true
+	s.command("QUIT\r\n")
 }
 
 func (s *Session) quit() {

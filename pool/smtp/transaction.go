@@ -9,9 +9,13 @@ import (
 // nothing is written behind it. A server that does not understand what it
 // offers, or throws away what was written ahead, then harms no second message
 // (its replies to the next one would look like replies to this one). That is
-// worth a round trip a connection. From here the window doubles every round
-// trip, since it grows by one with each message taken.
+// worth a round trip a connection.
 const firstWindow = 1
+
+// provenWindow is the window from then on, within the session's bound; it doubles
+// every round trip, since it grows by one with each message taken. Few sites get
+// more messages at once: a small window would cost most of them a round trip.
+const provenWindow = 4
 
 // transaction is one message on its way.
 type transaction struct {
@@ -105,6 +109,7 @@ func (s *Session) begin(m *Message, size int, international bool) {
 	s.write(t, Rcpt)
 	if t.gear == Chunking {
 		s.write(t, End)
+		s.quitBehind()
 	} else {
 		s.write(t, Data)
 	}
@@ -204,6 +209,7 @@ func (s *Session) transactionReply(r *reply) {
 		if class == 3 {
 			t.await = End
 			s.write(t, End)
+			s.quitBehind()
 			return
 		}
 		s.refuse(t, r)
@@ -281,8 +287,11 @@ func (s *Session) endReply(t *transaction, r *reply) {
 		s.finish(t, Outcome{Fate: Delivered, Command: End, Reply: s.keep(r), Anomaly: AcceptedAfterRefusal})
 	default:
 		if t.gear == Chunking {
-			s.bdatTook = true
-			s.window = min(s.window+1, s.cfg.window())
+			grown := s.window + 1
+			if !s.bdatTook {
+				s.bdatTook, grown = true, provenWindow
+			}
+			s.window = min(grown, s.cfg.window())
 		}
 		s.finish(t, Outcome{Fate: Delivered, Command: End, Reply: s.keep(r)})
 	}
@@ -301,6 +310,10 @@ func (s *Session) finish(t *transaction, o Outcome) {
 		return
 	}
 	s.drain = false
+	if s.quitSaid {
+		s.phase = phaseQuit
+		return
+	}
 	s.quitIfIdle()
 }
 
