@@ -19,6 +19,7 @@ var floors = []string{
 	"cmd",
 	"bench",
 	"engine/control",
+	"engine/intake",
 	"engine",
 	"engine/campaign",
 	"engine/compose",

@@ -16,6 +16,7 @@ import (
 	"github.com/penstock-mail/penstock/engine/campaign"
 	"github.com/penstock-mail/penstock/engine/config"
 	"github.com/penstock-mail/penstock/engine/control"
+	"github.com/penstock-mail/penstock/engine/intake"
 )
 
 // answersFor is how long calls on the socket may go on when the process ends.
@@ -133,12 +134,17 @@ func serve(ctx context.Context, s *serving) (err error) {
 		defer undrained()
 		err = errors.Join(err, e.Drain(drain), e.Close())
 	}()
+	arrivals, err := intake.Open(e, cfg, log)
+	if err != nil {
+		return err
+	}
+	defer arrivals.Close()
 	listener, err := control.Listen(cfg.Data)
 	if err != nil {
 		return err
 	}
 	server := control.Start(control.Options{
-		Engine: e, Door: control.NewDoor(s.lock), Streams: cfg.Serve.Streams, StreamsEach: cfg.Serve.StreamsPerClient, Log: log,
+		Engine: e, Intake: arrivals, Door: control.NewDoor(s.lock), Streams: cfg.Serve.Streams, StreamsEach: cfg.Serve.StreamsPerClient, Log: log,
 	})
 	server.Answer(listener)
 	switch {

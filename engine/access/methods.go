@@ -53,6 +53,12 @@ var methods = map[string]Method{
 	"penstock.v1.CampaignService/Export":         asks(Read).stream(),
 	"penstock.v1.CampaignService/ListRejects":    asks(Read).stream(),
 
+	"penstock.v1.IntakeService/CreateCampaign":   changes(Operate),
+	"penstock.v1.IntakeService/AppendRecipients": changes(Operate),
+	"penstock.v1.IntakeService/UploadRecipients": changes(Operate).stream(),
+	"penstock.v1.IntakeService/GetIntake":        asks(Read),
+	"penstock.v1.IntakeService/DropIntake":       changes(Operate),
+
 	"penstock.v1.ServerService/Verify":     asks(Operate).long(),
 	"penstock.v1.ServerService/Backup":     changes(Admin).long(), // it writes where the caller says
 	"penstock.v1.ServerService/PauseAll":   changes(Operate),

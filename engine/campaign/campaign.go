@@ -104,6 +104,8 @@ type Settings struct {
 	// OnDemand keeps a loaded campaign from being begun before somebody asks for
 	// it: a process that sends whatever is unfinished leaves it alone.
 	OnDemand bool `json:"on_demand,omitempty"`
+	// Intake identifies what the campaign was made of, if it came over the API.
+	Intake string `json:"intake,omitempty"`
 	// DKIM is the campaign's own signatures; none: the configuration's.
 	DKIM []signature.Setting `json:"dkim,omitempty"`
 }

@@ -30,7 +30,7 @@ const chunk = 256
 func (c *campaigns) find(id string) (*ledger.Campaign, error) {
 	campaign, err := c.ledger.Campaign(id)
 	if err != nil {
-		return nil, status(err)
+		return nil, c.desk.notYet(id, err)
 	}
 	return campaign, nil
 }

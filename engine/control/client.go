@@ -19,6 +19,7 @@ type Client struct {
 	penstockv1connect.CampaignServiceClient
 	penstockv1connect.ServerServiceClient
 	penstockv1connect.SiteServiceClient
+	penstockv1connect.IntakeServiceClient
 	close func()
 }
 
@@ -55,15 +56,25 @@ func Local(led *ledger.Ledger) *Client {
 	})
 }
 
-func newClient(transport http.RoundTripper, closing func()) *Client {
+func newClient(transport *http.Transport, closing func()) *Client {
 	h := &http.Client{Transport: transport}
+	// Streams in both directions need HTTP/2.
+	second := transport.Clone()
+	second.Protocols = new(http.Protocols)
+	second.Protocols.SetHTTP2(true)
+	second.Protocols.SetUnencryptedHTTP2(true)
+	streams := &http.Client{Transport: second}
 	const base = "http://penstock"
 	return &Client{
 		AccessServiceClient:   penstockv1connect.NewAccessServiceClient(h, base),
 		CampaignServiceClient: penstockv1connect.NewCampaignServiceClient(h, base),
 		ServerServiceClient:   penstockv1connect.NewServerServiceClient(h, base),
 		SiteServiceClient:     penstockv1connect.NewSiteServiceClient(h, base),
-		close:                 sync.OnceFunc(closing),
+		IntakeServiceClient:   penstockv1connect.NewIntakeServiceClient(streams, base, connect.WithGRPC()),
+		close: sync.OnceFunc(func() {
+			second.CloseIdleConnections()
+			closing()
+		}),
 	}
 }
 

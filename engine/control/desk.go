@@ -12,6 +12,7 @@ import (
 	"github.com/penstock-mail/penstock/engine"
 	"github.com/penstock-mail/penstock/engine/access"
 	pb "github.com/penstock-mail/penstock/engine/control/penstockv1"
+	"github.com/penstock-mail/penstock/engine/intake"
 	"github.com/penstock-mail/penstock/engine/ledger"
 	"github.com/penstock-mail/penstock/engine/pause"
 )
@@ -22,6 +23,7 @@ type desk struct {
 	ledger  *ledger.Ledger
 	engine  *engine.Engine // nil: this process does not send
 	process Process        // nil: it cannot be ruled
+	intakes *intake.Store  // nil: no campaigns are taken in
 	// tokens are read when they are first needed.
 	tokens  func() (*access.Tokens, error)
 	now     func() time.Time

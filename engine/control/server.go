@@ -22,6 +22,7 @@ import (
 	"github.com/penstock-mail/penstock/engine/access"
 	pb "github.com/penstock-mail/penstock/engine/control/penstockv1"
 	"github.com/penstock-mail/penstock/engine/control/penstockv1/penstockv1connect"
+	"github.com/penstock-mail/penstock/engine/intake"
 	"github.com/penstock-mail/penstock/engine/ledger"
 )
 
@@ -49,6 +50,8 @@ type Options struct {
 	// Engine sends; nil: nothing is sent, and Ledger is what is asked.
 	Engine *engine.Engine
 	Ledger *ledger.Ledger
+	// Intake takes campaigns in; nil: none can be created.
+	Intake *intake.Store
 	// Process is the program that serves; nil: it cannot be ruled.
 	Process Process
 	// Door is what TCP listeners ask of those who call; nil: tokens alone.
@@ -109,7 +112,7 @@ func Start(o Options) *Server {
 	s.calls = newCalls(o.Streams, o.StreamsEach)
 	s.audit = access.OpenLog(o.Ledger.Dir())
 	d := &desk{
-		ledger: o.Ledger, engine: o.Engine, process: o.Process, now: time.Now, started: time.Now(),
+		ledger: o.Ledger, engine: o.Engine, intakes: o.Intake, process: o.Process, now: time.Now, started: time.Now(),
 		tokens: sync.OnceValues(func() (*access.Tokens, error) { return access.OpenTokens(o.Ledger) }),
 	}
 	s.http.Handler = s.handler(d, o.Log)
@@ -125,7 +128,12 @@ func newServer(logger *slog.Logger) *Server {
 	s.http.ReadHeaderTimeout = headerTime
 	s.http.IdleTimeout = idleTime
 	s.http.MaxHeaderBytes = maxHeader
-	s.http.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: streamsOfConn}
+	s.http.HTTP2 = &http.HTTP2Config{
+		MaxConcurrentStreams: streamsOfConn,
+		// How much of an upload may be under way: enough for a fast line over a
+		// hundred milliseconds.
+		MaxReceiveBufferPerConnection: 8 << 20, MaxReceiveBufferPerStream: 4 << 20,
+	}
 	s.http.ErrorLog = log.New(debugLog{logger}, "", 0)
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
@@ -194,6 +202,7 @@ func (s *Server) handler(d *desk, logger *slog.Logger) http.Handler {
 	mux.Handle(penstockv1connect.NewCampaignServiceHandler(&campaigns{ledger: d.ledger, desk: d}, bound))
 	mux.Handle(penstockv1connect.NewServerServiceHandler(&server{ledger: d.ledger, desk: d, calls: s.calls, listens: s.listening}, bound))
 	mux.Handle(penstockv1connect.NewSiteServiceHandler(&sites{d}, bound))
+	mux.Handle(intakeHandler(d, bound))
 	mux.Handle(grpchealth.NewHandler(health{d}, bound))
 	reflector := grpcreflect.NewStaticReflector(services()...)
 	mux.Handle(grpcreflect.NewHandlerV1(reflector, bound))
@@ -204,6 +213,22 @@ func (s *Server) handler(d *desk, logger *slog.Logger) http.Handler {
 	return &gate{
 		next: mux, tokens: d.tokens, certificates: s.door.certificates, refuse: connect.NewErrorWriter(bound), log: logger, now: d.now,
 	}
+}
+
+// intakeHandler has bounds of its own beside the others: its requests carry
+// files.
+func intakeHandler(d *desk, bound connect.HandlerOption) (string, http.Handler) {
+	larger := connect.WithConditionalHandlerOptions(func(spec connect.Spec) []connect.HandlerOption {
+		switch spec.Procedure {
+		case penstockv1connect.IntakeServiceCreateCampaignProcedure:
+			return []connect.HandlerOption{connect.WithReadMaxBytes(maxCreate)}
+		case penstockv1connect.IntakeServiceAppendRecipientsProcedure, penstockv1connect.IntakeServiceUploadRecipientsProcedure:
+			return []connect.HandlerOption{connect.WithReadMaxBytes(maxAppend)}
+		}
+		return nil
+	})
+	path, h := penstockv1connect.NewIntakeServiceHandler(newIntakes(d.intakes), bound, larger)
+	return path, received(h)
 }
 
 // server implements penstock.v1.ServerService.

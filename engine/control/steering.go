@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	pb "github.com/penstock-mail/penstock/engine/control/penstockv1"
+	"github.com/penstock-mail/penstock/engine/intake"
 	"github.com/penstock-mail/penstock/engine/ledger"
 	"github.com/penstock-mail/penstock/engine/pause"
 )
@@ -29,7 +30,10 @@ const (
 	cancelled = "cancelled"
 )
 
-var campaignStates = []string{stopped, sending, waiting, paused, finished, cancelled}
+var campaignStates = []string{
+	stopped, sending, waiting, paused, finished, cancelled,
+	string(intake.Receiving), string(intake.Loading), string(intake.Broken),
+}
 
 // CampaignStates are the words that say how a campaign stands.
 func CampaignStates() []string { return slices.Clone(campaignStates) }
@@ -67,6 +71,9 @@ func (c *campaigns) StartCampaign(ctx context.Context, req *pb.StartCampaignRequ
 func (c *campaigns) GetCampaign(_ context.Context, req *pb.GetCampaignRequest) (*pb.GetCampaignResponse, error) {
 	campaign, err := c.find(req.CampaignId)
 	if err != nil {
+		if on := c.desk.arriving(req.CampaignId); on != nil {
+			return &pb.GetCampaignResponse{Campaign: on}, nil
+		}
 		return nil, err
 	}
 	shown, err := c.show(campaign)
@@ -91,17 +98,22 @@ func (c *campaigns) ListCampaigns(ctx context.Context, req *pb.ListCampaignsRequ
 	}
 	// A token is the number of the last campaign of the page before.
 	var after uint64
-	if req.PageToken != "" {
+	_, _, behind := parseArrivalToken(req.PageToken)
+	if req.PageToken != "" && !behind {
 		var err error
 		if after, err = strconv.ParseUint(req.PageToken, 10, 32); err != nil {
 			return nil, invalid("page_token %q is not one that a page gave", req.PageToken)
 		}
 	}
+	res := &pb.ListCampaignsResponse{}
+	if behind {
+		c.desk.addArriving(res, req.States, most, req.PageToken)
+		return res, nil
+	}
 	all, err := c.ledger.Campaigns()
 	if err != nil {
 		return nil, status(err)
 	}
-	res := &pb.ListCampaignsResponse{}
 	var last uint32
 	for _, campaign := range all {
 		if req.PageToken != "" && uint64(campaign.Number()) <= after {
@@ -123,6 +135,9 @@ func (c *campaigns) ListCampaigns(ctx context.Context, req *pb.ListCampaignsRequ
 		}
 		res.Campaigns = append(res.Campaigns, shown)
 		last = campaign.Number()
+	}
+	if res.NextPageToken == "" {
+		c.desk.addArriving(res, req.States, most, "")
 	}
 	return res, nil
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/penstock-mail/penstock/engine/config"
 	"github.com/penstock-mail/penstock/engine/control"
 	pb "github.com/penstock-mail/penstock/engine/control/penstockv1"
+	"github.com/penstock-mail/penstock/engine/intake"
 )
 
 // station is an engine that is served at its socket, and a server it sends to.
@@ -61,13 +62,19 @@ func newStation(t *testing.T) *station {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.served = control.Steer(l, s.engine)
+	arrivals, err := intake.Open(s.engine, cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.served = control.Start(control.Options{Engine: s.engine, Intake: arrivals})
+	s.served.Answer(l)
 	s.client = control.Dial(cfg.Data)
 	t.Cleanup(func() {
 		s.client.Close()
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
 		s.served.Close(ctx)
+		arrivals.Close()
 		if !s.drained {
 			if err := s.engine.Drain(ctx); err != nil {
 				t.Error(err)

@@ -259,6 +259,16 @@ func (l *Ledger) learn(kind, key string, value []byte, news ...Notice) error {
 	})
 }
 
+// Learned is the value remembered for (kind, key); nil: there is none. What was
+// handed to Learn counts once it is on disk, see Flush.
+func (l *Ledger) Learned(kind, key string) ([]byte, error) {
+	if err := l.enter(); err != nil {
+		return nil, err
+	}
+	defer l.leave()
+	return getCopy(l.db, appendLearnedKey(nil, kind, key))
+}
+
 // ForEachLearned calls fn for everything learned of a kind, in key order.
 func (l *Ledger) ForEachLearned(kind string, fn func(key string, value []byte) error) (err error) {
 	if err := l.enter(); err != nil {

@@ -86,6 +86,9 @@ func (w *spaceWatch) closeReaders() {
 	}
 }
 
+// LowSpace reports whether there is less free space than Options.MinFree.
+func (l *Ledger) LowSpace() bool { return l.space.low.Load() }
+
 func (w *spaceWatch) stop() {
 	close(w.quit)
 	w.stopped.Wait()

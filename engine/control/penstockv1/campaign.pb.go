@@ -32,7 +32,8 @@ type Campaign struct {
 	// The id that the user chose.
 	CampaignId string `protobuf:"bytes,1,opt,name=campaign_id,json=campaignId,proto3" json:"campaign_id,omitempty"`
 	// stopped (nobody sends it), sending, waiting (for its time or its window),
-	// paused, finished or cancelled.
+	// paused, finished or cancelled; receiving, loading or broken while it is on
+	// its way in (see Intake).
 	State string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
 	// Rows read; rows = loaded + rejected.
 	Rows uint64 `protobuf:"varint,3,opt,name=rows,proto3" json:"rows,omitempty"`
