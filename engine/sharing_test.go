@@ -90,7 +90,7 @@ func onlyFlow(e *Engine, r *Run) *flow {
 // delivered lists the addresses with that outcome.
 func (w *world) delivered(r *Run) (all []string) {
 	w.Helper()
-	err := r.campaign.Export(w.Context(), []ledger.State{ledger.Delivered}, func(row *ledger.ExportRow) error {
+	err := r.campaign.Outcomes(w.Context(), ledger.Listing{Filter: ledger.Filter{States: []ledger.State{ledger.Delivered}}}, func(row *ledger.Outcome) error {
 		all = append(all, row.Local+"@"+row.Domain)
 		return nil
 	})

@@ -460,7 +460,7 @@ func TestExportAndMarks(t *testing.T) {
 		}
 	}
 	var got []string
-	if err := c.Export(t.Context(), []State{Deferred, Suppressed}, func(r *ExportRow) error {
+	if err := c.Outcomes(t.Context(), Listing{Filter: Filter{States: []State{Deferred, Suppressed}}}, func(r *Outcome) error {
 		got = append(got, r.Local+"@"+r.Domain)
 		if r.Last == nil || r.Last.State != r.State || r.State == Deferred && (r.Attempts != 1 || r.Last.Text != "later" || !r.Last.Due.Equal(day.Add(time.Hour))) {
 			t.Errorf("row %+v", r)

@@ -63,7 +63,7 @@ func TestOneMarkCancelsWhoIsLeft(t *testing.T) {
 			}
 		}
 		n := 0
-		if err := c.Export(t.Context(), []State{Cancelled}, func(*ExportRow) error { n++; return nil }); err != nil || n != 9 {
+		if err := c.Outcomes(t.Context(), Listing{Filter: Filter{States: []State{Cancelled}}}, func(*Outcome) error { n++; return nil }); err != nil || n != 9 {
 			t.Errorf("exported %d (%v), want 9", n, err)
 		}
 	}

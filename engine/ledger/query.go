@@ -40,46 +40,7 @@ func (c *Campaign) Lookup(local, domain string) (*Record, error) {
 	if value == nil {
 		return nil, fmt.Errorf("campaign %s: %w", c.name, ErrNoRecipient)
 	}
-	r := &Record{Campaign: c.name, Seq: seq, Local: local, Domain: domain}
-	if _, _, r.Fields, err = decodeRecipient(value); err != nil {
-		return nil, err
-	}
-	r.State, r.Attempts, err = l.history(snap, c.number, domain, seq)
-	r.State = shown(r.State, c.cancelled())
-	return r, err
-}
-
-// find looks an address up in the index and compares it with the recipient;
-// value nil: not there.
-func (l *Ledger) find(r pebble.Reader, campaign uint32, local []byte, domain string) (_ Seq, value []byte, err error) {
-	hash := l.opt.hash(local, []byte(domain))
-	iter, err := r.NewIter(&pebble.IterOptions{
-		LowerBound: appendIndexKey(nil, campaign, hash, 0),
-		UpperBound: append(appendIndexKey(nil, campaign, hash, lastSeq), 0),
-	})
-	if err != nil {
-		return 0, nil, err
-	}
-	defer closeIter(iter, &err)
-	for ok := iter.First(); ok; ok = iter.Next() {
-		k := iter.Key()
-		seq := Seq(binary.BigEndian.Uint32(k[len(k)-4:]))
-		v, err := getCopy(r, appendSeqKey(nil, spaceRecipient, campaign, domain, seq))
-		if err != nil {
-			return 0, nil, err
-		}
-		if v == nil {
-			continue // another domain with the same hash
-		}
-		flags, l, _, err := decodeRecipient(v)
-		if err != nil {
-			return 0, nil, err
-		}
-		if flags&rowErased == 0 && bytes.Equal(l, local) {
-			return seq, v, nil
-		}
-	}
-	return 0, nil, iter.Error()
+	return c.recordOf(snap, seq, value, local, domain)
 }
 
 // history reads a recipient's attempts and its state. Marks of having been
@@ -113,75 +74,6 @@ func (l *Ledger) history(r pebble.Reader, campaign uint32, domain string, seq Se
 		list = append(list, a)
 	}
 	return state, list, iter.Error()
-}
-
-// ExportRow is one recipient with its state and last attempt.
-type ExportRow struct {
-	Seq           Seq
-	Local, Domain string
-	// Fields die with the call.
-	Fields   []byte
-	State    State
-	Attempts int
-	// Last is the last attempt, or the end without one; nil if there is none.
-	Last *Attempt
-}
-
-// Export calls fn for every recipient in one of the states, by domain and then
-// in file order, as of one moment. Erased recipients are left out. fn may end
-// it with ErrStop.
-func (c *Campaign) Export(ctx context.Context, states []State, fn func(*ExportRow) error) error {
-	l := c.ledger
-	if err := c.enter(); err != nil {
-		return err
-	}
-	defer l.leave()
-	var wanted [NumStates]bool
-	for _, s := range states {
-		wanted[s] = true
-	}
-	snap := l.db.NewSnapshot()
-	defer snap.Close()
-	n, cancelled := 0, c.cancelled()
-	err := walk(snap, c.number, func(r *walked) error {
-		if n++; n%1024 == 0 {
-			if err := errors.Join(ctx.Err(), c.exists()); err != nil {
-				return err
-			}
-		}
-		state := Pending
-		row := ExportRow{}
-		if len(r.history) > 0 {
-			last := &r.history[len(r.history)-1]
-			state = last.state
-			row.Attempts = int(last.attempts(r.first + uint16(len(r.history)) - 1))
-		}
-		state = shown(state, cancelled)
-		if !wanted[state] || r.flags&rowErased != 0 {
-			return nil
-		}
-		for i := len(r.history) - 1; i >= 0; i-- {
-			if r.history[i].returned {
-				continue
-			}
-			a, err := l.attempt(snap, r.first+uint16(i), r.records[i])
-			if err != nil {
-				return err
-			}
-			row.Last = &a
-			break
-		}
-		row.Seq, row.State = r.seq, state
-		row.Local, row.Domain, row.Fields = string(r.local), string(r.domain), r.fields
-		return fn(&row)
-	})
-	if errors.Is(err, ErrStop) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("export campaign %s: %w", c.name, err)
-	}
-	return nil
 }
 
 // Rejects calls fn for every row that was not loaded, in file order. fn may

@@ -125,7 +125,7 @@ func TestDeletedCampaignLeavesNothing(t *testing.T) {
 		"read":   d.ReadFresh(&b, 1),
 		"mark":   gone.MarkStarted(t.Context(), day),
 		"set":    gone.SetSettings(t.Context(), nil),
-		"export": gone.Export(t.Context(), []State{Pending}, func(*ExportRow) error { return nil }),
+		"list":   gone.Outcomes(t.Context(), Listing{}, func(*Outcome) error { return nil }),
 		"reject": gone.Rejects(t.Context(), func(*Reject) error { return nil }),
 		"counts": second(gone.Counts()),
 		"report": second(gone.Report(t.Context())),
@@ -232,9 +232,9 @@ func TestReadersOfADeletedCampaignEnd(t *testing.T) {
 				}
 				return whole(r.Counts.Sum())
 			})
-			read("export", func() error {
+			read("outcomes", func() error {
 				n := uint64(0)
-				err := c.Export(context.Background(), []State{Delivered, Bounced}, func(*ExportRow) error { n++; return nil })
+				err := c.Outcomes(context.Background(), Listing{Filter: Filter{States: []State{Delivered, Bounced}}}, func(*Outcome) error { n++; return nil })
 				return errors.Join(err, whole(n))
 			})
 			read("lookup", func() error { _, err := c.Lookup("user1", "d1.example"); return err })
