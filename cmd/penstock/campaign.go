@@ -22,7 +22,8 @@ func newCampaign(f *flags) *cobra.Command {
 		Args:  commands,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	c.AddCommand(newCampaignList(f), newCampaignShow(f), newCampaignStart(f), newCampaignPause(f), newCampaignResume(f), newCampaignCancel(f), newCampaignDelete(f))
+	c.AddCommand(newCampaignList(f), newCampaignShow(f), newCampaignStart(f), newCampaignPause(f), newCampaignResume(f), newCampaignCancel(f),
+		newCampaignDelete(f), newCampaignOutcomes(f))
 	return c
 }
 

@@ -24,6 +24,7 @@ type completion func(ctx context.Context, f *flags, begun string) ([]string, cob
 // completions go by the argument's name in the command's Use.
 var completions = map[string]completion{
 	"ID":              campaignIDs,
+	"[ID]":            campaignIDs,
 	"SITE":            siteNames,
 	"CAMPAIGN.yaml":   campaignFiles,
 	"[CAMPAIGN.yaml]": campaignFiles,

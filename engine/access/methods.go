@@ -50,7 +50,8 @@ var methods = map[string]Method{
 	"penstock.v1.CampaignService/DeleteCampaign": changes(Operate),
 	"penstock.v1.CampaignService/GetReport":      asks(Read).long(),
 	"penstock.v1.CampaignService/GetRecipient":   asks(Read),
-	"penstock.v1.CampaignService/Export":         asks(Read).stream(),
+	"penstock.v1.CampaignService/FindRecipient":  asks(Read),
+	"penstock.v1.CampaignService/ListOutcomes":   asks(Read).stream(),
 	"penstock.v1.CampaignService/ListRejects":    asks(Read).stream(),
 
 	"penstock.v1.IntakeService/CreateCampaign":   changes(Operate),

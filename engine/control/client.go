@@ -49,7 +49,7 @@ func Dial(dir string) *Client {
 func Local(led *ledger.Ledger) *Client {
 	l := newPipes()
 	s := Serve(l, led)
-	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return l.dial(ctx) }}
+	transport := &http.Transport{DialContext: l.dialing}
 	return newClient(transport, func() {
 		transport.CloseIdleConnections()
 		s.Close(context.Background())
@@ -98,6 +98,9 @@ func (p *pipes) dial(ctx context.Context) (net.Conn, error) {
 		return nil, ctx.Err()
 	}
 }
+
+// dialing is dial as http.Transport wants it.
+func (p *pipes) dialing(ctx context.Context, _, _ string) (net.Conn, error) { return p.dial(ctx) }
 
 func (p *pipes) Accept() (net.Conn, error) {
 	select {

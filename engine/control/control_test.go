@@ -2,15 +2,16 @@ package control_test
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/penstock-mail/penstock/engine/control"
 	pb "github.com/penstock-mail/penstock/engine/control/penstockv1"
@@ -75,44 +76,6 @@ func TestRecipient(t *testing.T) {
 		}
 		if res := get("u4@a.test"); res.Recipient.State != "suppressed" {
 			t.Errorf("u4: %v", res)
-		}
-	})
-}
-
-func TestExport(t *testing.T) {
-	eachWay(t, func(t *testing.T, c *control.Client) {
-		export := func(id string, states ...string) (all []*pb.ExportedRecipient) {
-			t.Helper()
-			stream, err := c.Export(t.Context(), &pb.ExportRequest{CampaignId: id, States: states})
-			if err != nil {
-				t.Fatal(err)
-			}
-			for stream.Receive() {
-				all = append(all, stream.Msg().Recipients...)
-			}
-			if err := errors.Join(stream.Err(), stream.Close()); err != nil {
-				t.Fatal(err)
-			}
-			return all
-		}
-		all := export("big", "pending", "suppressed")
-		if len(all) != people {
-			t.Fatalf("%d recipients, want %d", len(all), people)
-		}
-		for i, r := range all {
-			if int(r.Recipient.Seq) != i+1 || r.Recipient.Address != fmt.Sprintf("u%d@a.test", i+1) {
-				t.Fatalf("recipient %d: %v", i, r)
-			}
-		}
-		if got := export("big", "bounced"); len(got) != 0 {
-			t.Errorf("bounced: %v", got)
-		}
-		got := export("small", "delivered", "deferred")
-		if len(got) != 2 || got[0].Last.GetCode() != 250 || got[1].Attempts != 1 || got[1].Recipient.State != "deferred" {
-			t.Errorf("delivered and deferred: %v", got)
-		}
-		if got := export("small"); len(got) != 4 {
-			t.Errorf("%d without a choice of states, want 4", len(got))
 		}
 	})
 }
@@ -199,14 +162,32 @@ func TestErrorsHaveCodes(t *testing.T) {
 				_, err := c.GetRecipient(t.Context(), &pb.GetRecipientRequest{CampaignId: "small", Address: "u9"})
 				return err
 			}, connect.CodeInvalidArgument, `"u9"`},
-			{"export of no campaign", func() error {
-				s, err := c.Export(t.Context(), &pb.ExportRequest{CampaignId: "none"})
+			{"outcomes of no campaign", func() error {
+				s, err := c.ListOutcomes(t.Context(), &pb.ListOutcomesRequest{CampaignId: "none"})
 				return stream(s, err)
 			}, connect.CodeNotFound, "none"},
-			{"export of no state", func() error {
-				s, err := c.Export(t.Context(), &pb.ExportRequest{CampaignId: "small", States: []string{"delivered", "lost"}})
+			{"outcomes of no state", func() error {
+				s, err := c.ListOutcomes(t.Context(), &pb.ListOutcomesRequest{CampaignId: "small", States: []string{"delivered", "lost"}})
 				return stream(s, err)
 			}, connect.CodeInvalidArgument, `"lost"`},
+			{"outcomes at no domain", outcomes(c, &pb.ListOutcomesRequest{Domains: []string{"a..test"}}), connect.CodeInvalidArgument, `"a..test"`},
+			{"outcomes of no code", outcomes(c, &pb.ListOutcomesRequest{Codes: []uint32{99}}), connect.CodeInvalidArgument, "reply code 99"},
+			{"outcomes of no enhanced code", outcomes(c, &pb.ListOutcomesRequest{EnhancedCode: "5.x"}), connect.CodeInvalidArgument, `"5.x"`},
+			{"outcomes of no time", outcomes(c, &pb.ListOutcomesRequest{Until: &timestamppb.Timestamp{Nanos: -1}}), connect.CodeInvalidArgument, "until"},
+			{"outcomes behind nothing", outcomes(c, &pb.ListOutcomesRequest{Cursor: "AQ"}), connect.CodeInvalidArgument, "not one that a listing gave"},
+			{"outcomes behind another campaign's", outcomes(c, &pb.ListOutcomesRequest{Cursor: base64.RawURLEncoding.EncodeToString([]byte("\x01\x00\x00\x00\x02\x00\x00\x00\x01a.test"))}), connect.CodeInvalidArgument, "another campaign"},
+			{"address that is none", func() error {
+				_, err := c.FindRecipient(t.Context(), &pb.FindRecipientRequest{Address: "u9"})
+				return err
+			}, connect.CodeInvalidArgument, `"u9"`},
+			{"address in too many campaigns", func() error {
+				_, err := c.FindRecipient(t.Context(), &pb.FindRecipientRequest{Address: "u9@a.test", PageSize: 101})
+				return err
+			}, connect.CodeInvalidArgument, "at most 100"},
+			{"address behind no page", func() error {
+				_, err := c.FindRecipient(t.Context(), &pb.FindRecipientRequest{Address: "u9@a.test", PageToken: "x"})
+				return err
+			}, connect.CodeInvalidArgument, "page_token"},
 			{"rejects of no campaign", func() error {
 				s, err := c.ListRejects(t.Context(), &pb.ListRejectsRequest{CampaignId: "none"})
 				return stream(s, err)

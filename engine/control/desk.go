@@ -28,6 +28,8 @@ type desk struct {
 	tokens  func() (*access.Tokens, error)
 	now     func() time.Time
 	started time.Time
+	// patience is how long a stream waits for its client to read.
+	patience time.Duration
 }
 
 // nameOf is who pauses: whom the request names, as one program may speak for

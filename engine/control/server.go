@@ -59,6 +59,8 @@ type Options struct {
 	// Streams are the most that may be open, in all and of each caller; 0: 1,000
 	// and 250.
 	Streams, StreamsEach int
+	// Patience is how long a stream waits for its client to read; 0: 30 s.
+	Patience time.Duration
 	// Log is for what concerns an operator; nil: nothing is logged.
 	Log *slog.Logger
 }
@@ -104,6 +106,9 @@ func Start(o Options) *Server {
 	if o.StreamsEach == 0 {
 		o.StreamsEach = usualStreamsEach
 	}
+	if o.Patience == 0 {
+		o.Patience = usualPatience
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -112,7 +117,7 @@ func Start(o Options) *Server {
 	s.calls = newCalls(o.Streams, o.StreamsEach)
 	s.audit = access.OpenLog(o.Ledger.Dir())
 	d := &desk{
-		ledger: o.Ledger, engine: o.Engine, intakes: o.Intake, process: o.Process, now: time.Now, started: time.Now(),
+		ledger: o.Ledger, engine: o.Engine, intakes: o.Intake, process: o.Process, patience: o.Patience, now: time.Now, started: time.Now(),
 		tokens: sync.OnceValues(func() (*access.Tokens, error) { return access.OpenTokens(o.Ledger) }),
 	}
 	s.http.Handler = s.handler(d, o.Log)
@@ -211,7 +216,7 @@ func (s *Server) handler(d *desk, logger *slog.Logger) http.Handler {
 		probes(mux, d.engine)
 	}
 	return &gate{
-		next: mux, tokens: d.tokens, certificates: s.door.certificates, refuse: connect.NewErrorWriter(bound), log: logger, now: d.now,
+		next: withWriter(mux), tokens: d.tokens, certificates: s.door.certificates, refuse: connect.NewErrorWriter(bound), log: logger, now: d.now,
 	}
 }
 

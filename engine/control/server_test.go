@@ -61,7 +61,7 @@ func TestClientsSideBySide(t *testing.T) {
 	for _, c := range []*control.Client{first, second} {
 		for range 4 {
 			wait.Go(func() {
-				stream, err := c.Export(t.Context(), &pb.ExportRequest{CampaignId: "big", States: []string{"pending"}})
+				stream, err := c.ListOutcomes(t.Context(), &pb.ListOutcomesRequest{CampaignId: "big", States: []string{"pending"}})
 				if err != nil {
 					t.Error(err)
 					return
@@ -69,7 +69,7 @@ func TestClientsSideBySide(t *testing.T) {
 				defer stream.Close()
 				n := 0
 				for stream.Receive() {
-					n += len(stream.Msg().Recipients)
+					n += len(stream.Msg().Outcomes)
 					if _, err := c.GetReport(t.Context(), &pb.GetReportRequest{CampaignId: "small"}); err != nil {
 						t.Error(err)
 					}
@@ -86,7 +86,7 @@ func TestClientsSideBySide(t *testing.T) {
 func TestStreamThatIsGivenUp(t *testing.T) {
 	eachWay(t, func(t *testing.T, c *control.Client) {
 		ctx, cancel := context.WithCancel(t.Context())
-		stream, err := c.Export(ctx, &pb.ExportRequest{CampaignId: "big"})
+		stream, err := c.ListOutcomes(ctx, &pb.ListOutcomesRequest{CampaignId: "big"})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -81,9 +81,6 @@ func (c *campaigns) GetCampaign(_ context.Context, req *pb.GetCampaignRequest) (
 }
 
 func (c *campaigns) ListCampaigns(ctx context.Context, req *pb.ListCampaignsRequest) (*pb.ListCampaignsResponse, error) {
-	invalid := func(format string, args ...any) error {
-		return connect.NewError(connect.CodeInvalidArgument, fmt.Errorf(format, args...))
-	}
 	for _, s := range req.States {
 		if !slices.Contains(campaignStates, s) {
 			return nil, invalid("state %q is none of %s", s, strings.Join(campaignStates, ", "))

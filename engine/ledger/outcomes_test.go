@@ -13,19 +13,19 @@ import (
 	"pgregory.net/rapid"
 )
 
-// told is an outcome as a listing told of it.
-type told struct {
+// listed is an outcome as a listing told of it.
+type listed struct {
 	domain string
 	seq    Seq
 	state  State
 	code   int
 }
 
-func (w told) String() string { return fmt.Sprintf("%s/%d %v %d", w.domain, w.seq, w.state, w.code) }
+func (w listed) String() string { return fmt.Sprintf("%s/%d %v %d", w.domain, w.seq, w.state, w.code) }
 
-func list(t interface{ Fatal(...any) }, c *Campaign, l Listing, most int) (all []told) {
+func list(t interface{ Fatal(...any) }, c *Campaign, l Listing, most int) (all []listed) {
 	err := c.Outcomes(context.Background(), l, func(o *Outcome) error {
-		w := told{domain: o.Domain, seq: o.Seq, state: o.State}
+		w := listed{domain: o.Domain, seq: o.Seq, state: o.State}
 		if o.Last != nil {
 			w.code = o.Last.Code
 		}
@@ -127,7 +127,7 @@ func TestListingsGoOnWhereTheyStopped(t *testing.T) {
 			t.Fatalf("%+v\nlists %v\nwant  %v", f, got, want)
 		}
 		changes := rapid.Bool().Draw(t, "changes")
-		var got []told
+		var got []listed
 		for after := (Position{}); ; {
 			piece := list(t, c, Listing{Filter: f, After: after}, rapid.IntRange(1, 7).Draw(t, "piece"))
 			if len(piece) == 0 {
@@ -162,7 +162,7 @@ func TestListingsGoOnWhereTheyStopped(t *testing.T) {
 }
 
 // plainly filters everybody one by one, by what Lookup says.
-func plainly(t *rapid.T, c *Campaign, f *Filter) (all []told) {
+func plainly(t *rapid.T, c *Campaign, f *Filter) (all []listed) {
 	if err := c.Outcomes(context.Background(), Listing{}, func(o *Outcome) error {
 		r, err := c.Lookup(o.Local, o.Domain)
 		if err != nil {
@@ -172,7 +172,7 @@ func plainly(t *rapid.T, c *Campaign, f *Filter) (all []told) {
 		if err != nil {
 			return err
 		}
-		w := told{domain: o.Domain, seq: o.Seq, state: r.State}
+		w := listed{domain: o.Domain, seq: o.Seq, state: r.State}
 		has := func(n int, ok bool) bool { return n == 0 || ok }
 		ok := has(len(f.States), slices.Contains(f.States, r.State)) && has(len(f.Domains), slices.Contains(f.Domains, o.Domain)) &&
 			has(len(f.Sites), slices.Contains(f.Sites, d.Site()))

@@ -1466,31 +1466,33 @@ func (x *Attempt) GetAnomaly() string {
 	return ""
 }
 
-// ExportRequest chooses recipients.
-type ExportRequest struct {
+// FindRecipientRequest names an address.
+type FindRecipientRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The id that the user chose.
-	CampaignId string `protobuf:"bytes,1,opt,name=campaign_id,json=campaignId,proto3" json:"campaign_id,omitempty"`
-	// States to export; none means all.
-	States        []string `protobuf:"bytes,2,rep,name=states,proto3" json:"states,omitempty"`
+	// The address; its domain is compared without regard to case.
+	Address string `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	// The most campaigns in one answer, 1 to 100; 0 means 20.
+	PageSize uint32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// next_page_token of the page before; empty for the first page.
+	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *ExportRequest) Reset() {
-	*x = ExportRequest{}
+func (x *FindRecipientRequest) Reset() {
+	*x = FindRecipientRequest{}
 	mi := &file_penstock_v1_campaign_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *ExportRequest) String() string {
+func (x *FindRecipientRequest) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*ExportRequest) ProtoMessage() {}
+func (*FindRecipientRequest) ProtoMessage() {}
 
-func (x *ExportRequest) ProtoReflect() protoreflect.Message {
+func (x *FindRecipientRequest) ProtoReflect() protoreflect.Message {
 	mi := &file_penstock_v1_campaign_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -1502,49 +1504,206 @@ func (x *ExportRequest) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use ExportRequest.ProtoReflect.Descriptor instead.
-func (*ExportRequest) Descriptor() ([]byte, []int) {
+// Deprecated: Use FindRecipientRequest.ProtoReflect.Descriptor instead.
+func (*FindRecipientRequest) Descriptor() ([]byte, []int) {
 	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{22}
 }
 
-func (x *ExportRequest) GetCampaignId() string {
+func (x *FindRecipientRequest) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *FindRecipientRequest) GetPageSize() uint32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *FindRecipientRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// FindRecipientResponse is one page.
+type FindRecipientResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The newest campaign first. Empty when the address is in none.
+	Found []*FoundRecipient `protobuf:"bytes,1,rep,name=found,proto3" json:"found,omitempty"`
+	// Where the next page begins; empty on the last one.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FindRecipientResponse) Reset() {
+	*x = FindRecipientResponse{}
+	mi := &file_penstock_v1_campaign_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FindRecipientResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FindRecipientResponse) ProtoMessage() {}
+
+func (x *FindRecipientResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_v1_campaign_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FindRecipientResponse.ProtoReflect.Descriptor instead.
+func (*FindRecipientResponse) Descriptor() ([]byte, []int) {
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *FindRecipientResponse) GetFound() []*FoundRecipient {
+	if x != nil {
+		return x.Found
+	}
+	return nil
+}
+
+func (x *FindRecipientResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// FoundRecipient is an address in one campaign.
+type FoundRecipient struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The campaign's id.
+	CampaignId string `protobuf:"bytes,1,opt,name=campaign_id,json=campaignId,proto3" json:"campaign_id,omitempty"`
+	// When the campaign's recipients were loaded.
+	Created *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=created,proto3" json:"created,omitempty"`
+	// Where the recipient stands.
+	Recipient *Recipient `protobuf:"bytes,3,opt,name=recipient,proto3" json:"recipient,omitempty"`
+	// Every attempt, oldest first.
+	Attempts      []*Attempt `protobuf:"bytes,4,rep,name=attempts,proto3" json:"attempts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FoundRecipient) Reset() {
+	*x = FoundRecipient{}
+	mi := &file_penstock_v1_campaign_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FoundRecipient) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FoundRecipient) ProtoMessage() {}
+
+func (x *FoundRecipient) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_v1_campaign_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FoundRecipient.ProtoReflect.Descriptor instead.
+func (*FoundRecipient) Descriptor() ([]byte, []int) {
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *FoundRecipient) GetCampaignId() string {
 	if x != nil {
 		return x.CampaignId
 	}
 	return ""
 }
 
-func (x *ExportRequest) GetStates() []string {
+func (x *FoundRecipient) GetCreated() *timestamppb.Timestamp {
 	if x != nil {
-		return x.States
+		return x.Created
 	}
 	return nil
 }
 
-// ExportResponse is one or more recipients.
-type ExportResponse struct {
+func (x *FoundRecipient) GetRecipient() *Recipient {
+	if x != nil {
+		return x.Recipient
+	}
+	return nil
+}
+
+func (x *FoundRecipient) GetAttempts() []*Attempt {
+	if x != nil {
+		return x.Attempts
+	}
+	return nil
+}
+
+// ListOutcomesRequest chooses recipients of a campaign. Each field that is set
+// narrows the choice, and none chooses everybody but the erased.
+type ListOutcomesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The next recipients in order.
-	Recipients    []*ExportedRecipient `protobuf:"bytes,1,rep,name=recipients,proto3" json:"recipients,omitempty"`
+	// The id that the user chose.
+	CampaignId string `protobuf:"bytes,1,opt,name=campaign_id,json=campaignId,proto3" json:"campaign_id,omitempty"`
+	// In one of these states; see Recipient.
+	States []string `protobuf:"bytes,2,rep,name=states,proto3" json:"states,omitempty"`
+	// At one of these domains.
+	Domains []string `protobuf:"bytes,3,rep,name=domains,proto3" json:"domains,omitempty"`
+	// Served by one of these sites.
+	Sites []string `protobuf:"bytes,4,rep,name=sites,proto3" json:"sites,omitempty"`
+	// The last record has one of these reply codes: 200 to 599, or 2, 4 or 5 for
+	// all that begin so.
+	Codes []uint32 `protobuf:"varint,5,rep,packed,name=codes,proto3" json:"codes,omitempty"`
+	// The last record's enhanced code is this one or begins so: 5.1 stands for
+	// 5.1.1 and 5.1.10, not for 5.10.
+	EnhancedCode string `protobuf:"bytes,6,opt,name=enhanced_code,json=enhancedCode,proto3" json:"enhanced_code,omitempty"`
+	// The last record was made then or later.
+	From *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=from,proto3" json:"from,omitempty"`
+	// The last record was made before then.
+	Until *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=until,proto3" json:"until,omitempty"`
+	// The most to return; 0 for no limit.
+	Limit uint64 `protobuf:"varint,9,opt,name=limit,proto3" json:"limit,omitempty"`
+	// Where to go on: the cursor of a message of an earlier listing of the same
+	// campaign. The choice may be another one.
+	Cursor        string `protobuf:"bytes,10,opt,name=cursor,proto3" json:"cursor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *ExportResponse) Reset() {
-	*x = ExportResponse{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[23]
+func (x *ListOutcomesRequest) Reset() {
+	*x = ListOutcomesRequest{}
+	mi := &file_penstock_v1_campaign_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *ExportResponse) String() string {
+func (x *ListOutcomesRequest) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*ExportResponse) ProtoMessage() {}
+func (*ListOutcomesRequest) ProtoMessage() {}
 
-func (x *ExportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[23]
+func (x *ListOutcomesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_v1_campaign_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1555,20 +1714,139 @@ func (x *ExportResponse) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use ExportResponse.ProtoReflect.Descriptor instead.
-func (*ExportResponse) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{23}
+// Deprecated: Use ListOutcomesRequest.ProtoReflect.Descriptor instead.
+func (*ListOutcomesRequest) Descriptor() ([]byte, []int) {
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{25}
 }
 
-func (x *ExportResponse) GetRecipients() []*ExportedRecipient {
+func (x *ListOutcomesRequest) GetCampaignId() string {
 	if x != nil {
-		return x.Recipients
+		return x.CampaignId
+	}
+	return ""
+}
+
+func (x *ListOutcomesRequest) GetStates() []string {
+	if x != nil {
+		return x.States
 	}
 	return nil
 }
 
-// ExportedRecipient is a recipient with its last attempt.
-type ExportedRecipient struct {
+func (x *ListOutcomesRequest) GetDomains() []string {
+	if x != nil {
+		return x.Domains
+	}
+	return nil
+}
+
+func (x *ListOutcomesRequest) GetSites() []string {
+	if x != nil {
+		return x.Sites
+	}
+	return nil
+}
+
+func (x *ListOutcomesRequest) GetCodes() []uint32 {
+	if x != nil {
+		return x.Codes
+	}
+	return nil
+}
+
+func (x *ListOutcomesRequest) GetEnhancedCode() string {
+	if x != nil {
+		return x.EnhancedCode
+	}
+	return ""
+}
+
+func (x *ListOutcomesRequest) GetFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *ListOutcomesRequest) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *ListOutcomesRequest) GetLimit() uint64 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *ListOutcomesRequest) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
+// ListOutcomesResponse is some recipients, or none while nobody is chosen.
+type ListOutcomesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The next recipients, by domain and then as their rows came.
+	Outcomes []*Outcome `protobuf:"bytes,1,rep,name=outcomes,proto3" json:"outcomes,omitempty"`
+	// Goes on behind all that was listed so far; empty in the last message of a
+	// listing that is complete.
+	Cursor        string `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListOutcomesResponse) Reset() {
+	*x = ListOutcomesResponse{}
+	mi := &file_penstock_v1_campaign_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListOutcomesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListOutcomesResponse) ProtoMessage() {}
+
+func (x *ListOutcomesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_v1_campaign_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListOutcomesResponse.ProtoReflect.Descriptor instead.
+func (*ListOutcomesResponse) Descriptor() ([]byte, []int) {
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *ListOutcomesResponse) GetOutcomes() []*Outcome {
+	if x != nil {
+		return x.Outcomes
+	}
+	return nil
+}
+
+func (x *ListOutcomesResponse) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
+// Outcome is a recipient with its last attempt.
+type Outcome struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Where the recipient stands.
 	Recipient *Recipient `protobuf:"bytes,1,opt,name=recipient,proto3" json:"recipient,omitempty"`
@@ -1580,21 +1858,21 @@ type ExportedRecipient struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *ExportedRecipient) Reset() {
-	*x = ExportedRecipient{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[24]
+func (x *Outcome) Reset() {
+	*x = Outcome{}
+	mi := &file_penstock_v1_campaign_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *ExportedRecipient) String() string {
+func (x *Outcome) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*ExportedRecipient) ProtoMessage() {}
+func (*Outcome) ProtoMessage() {}
 
-func (x *ExportedRecipient) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[24]
+func (x *Outcome) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_v1_campaign_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1605,26 +1883,26 @@ func (x *ExportedRecipient) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use ExportedRecipient.ProtoReflect.Descriptor instead.
-func (*ExportedRecipient) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{24}
+// Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
+func (*Outcome) Descriptor() ([]byte, []int) {
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{27}
 }
 
-func (x *ExportedRecipient) GetRecipient() *Recipient {
+func (x *Outcome) GetRecipient() *Recipient {
 	if x != nil {
 		return x.Recipient
 	}
 	return nil
 }
 
-func (x *ExportedRecipient) GetAttempts() uint32 {
+func (x *Outcome) GetAttempts() uint32 {
 	if x != nil {
 		return x.Attempts
 	}
 	return 0
 }
 
-func (x *ExportedRecipient) GetLast() *Attempt {
+func (x *Outcome) GetLast() *Attempt {
 	if x != nil {
 		return x.Last
 	}
@@ -1642,7 +1920,7 @@ type ListRejectsRequest struct {
 
 func (x *ListRejectsRequest) Reset() {
 	*x = ListRejectsRequest{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[25]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1654,7 +1932,7 @@ func (x *ListRejectsRequest) String() string {
 func (*ListRejectsRequest) ProtoMessage() {}
 
 func (x *ListRejectsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[25]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1667,7 +1945,7 @@ func (x *ListRejectsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRejectsRequest.ProtoReflect.Descriptor instead.
 func (*ListRejectsRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{25}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListRejectsRequest) GetCampaignId() string {
@@ -1688,7 +1966,7 @@ type ListRejectsResponse struct {
 
 func (x *ListRejectsResponse) Reset() {
 	*x = ListRejectsResponse{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[26]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1700,7 +1978,7 @@ func (x *ListRejectsResponse) String() string {
 func (*ListRejectsResponse) ProtoMessage() {}
 
 func (x *ListRejectsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[26]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1713,7 +1991,7 @@ func (x *ListRejectsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRejectsResponse.ProtoReflect.Descriptor instead.
 func (*ListRejectsResponse) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{26}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListRejectsResponse) GetRejects() []*Reject {
@@ -1744,7 +2022,7 @@ type Reject struct {
 
 func (x *Reject) Reset() {
 	*x = Reject{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[27]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1756,7 +2034,7 @@ func (x *Reject) String() string {
 func (*Reject) ProtoMessage() {}
 
 func (x *Reject) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[27]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1769,7 +2047,7 @@ func (x *Reject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reject.ProtoReflect.Descriptor instead.
 func (*Reject) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{27}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Reject) GetSeq() uint32 {
@@ -1924,16 +2202,38 @@ const file_penstock_v1_campaign_proto_rawDesc = "" +
 	" \x01(\rR\x04code\x12#\n" +
 	"\renhanced_code\x18\v \x01(\tR\fenhancedCode\x12\x12\n" +
 	"\x04text\x18\f \x01(\tR\x04text\x12\x18\n" +
-	"\aanomaly\x18\r \x01(\tR\aanomaly\"H\n" +
-	"\rExportRequest\x12\x1f\n" +
+	"\aanomaly\x18\r \x01(\tR\aanomaly\"l\n" +
+	"\x14FindRecipientRequest\x12\x18\n" +
+	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x1b\n" +
+	"\tpage_size\x18\x02 \x01(\rR\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\"r\n" +
+	"\x15FindRecipientResponse\x121\n" +
+	"\x05found\x18\x01 \x03(\v2\x1b.penstock.v1.FoundRecipientR\x05found\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xcf\x01\n" +
+	"\x0eFoundRecipient\x12\x1f\n" +
+	"\vcampaign_id\x18\x01 \x01(\tR\n" +
+	"campaignId\x124\n" +
+	"\acreated\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\acreated\x124\n" +
+	"\trecipient\x18\x03 \x01(\v2\x16.penstock.v1.RecipientR\trecipient\x120\n" +
+	"\battempts\x18\x04 \x03(\v2\x14.penstock.v1.AttemptR\battempts\"\xc9\x02\n" +
+	"\x13ListOutcomesRequest\x12\x1f\n" +
 	"\vcampaign_id\x18\x01 \x01(\tR\n" +
 	"campaignId\x12\x16\n" +
-	"\x06states\x18\x02 \x03(\tR\x06states\"P\n" +
-	"\x0eExportResponse\x12>\n" +
-	"\n" +
-	"recipients\x18\x01 \x03(\v2\x1e.penstock.v1.ExportedRecipientR\n" +
-	"recipients\"\x8f\x01\n" +
-	"\x11ExportedRecipient\x124\n" +
+	"\x06states\x18\x02 \x03(\tR\x06states\x12\x18\n" +
+	"\adomains\x18\x03 \x03(\tR\adomains\x12\x14\n" +
+	"\x05sites\x18\x04 \x03(\tR\x05sites\x12\x14\n" +
+	"\x05codes\x18\x05 \x03(\rR\x05codes\x12#\n" +
+	"\renhanced_code\x18\x06 \x01(\tR\fenhancedCode\x12.\n" +
+	"\x04from\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x120\n" +
+	"\x05until\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x14\n" +
+	"\x05limit\x18\t \x01(\x04R\x05limit\x12\x16\n" +
+	"\x06cursor\x18\n" +
+	" \x01(\tR\x06cursor\"`\n" +
+	"\x14ListOutcomesResponse\x120\n" +
+	"\boutcomes\x18\x01 \x03(\v2\x14.penstock.v1.OutcomeR\boutcomes\x12\x16\n" +
+	"\x06cursor\x18\x02 \x01(\tR\x06cursor\"\x85\x01\n" +
+	"\aOutcome\x124\n" +
 	"\trecipient\x18\x01 \x01(\v2\x16.penstock.v1.RecipientR\trecipient\x12\x1a\n" +
 	"\battempts\x18\x02 \x01(\rR\battempts\x12(\n" +
 	"\x04last\x18\x03 \x01(\v2\x14.penstock.v1.AttemptR\x04last\"5\n" +
@@ -1948,7 +2248,7 @@ const file_penstock_v1_campaign_proto_rawDesc = "" +
 	"\x04line\x18\x03 \x01(\rR\x04line\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x16\n" +
 	"\x06detail\x18\x05 \x01(\tR\x06detail\x12\x18\n" +
-	"\aaddress\x18\x06 \x01(\tR\aaddress2\xb6\a\n" +
+	"\aaddress\x18\x06 \x01(\tR\aaddress2\xa0\b\n" +
 	"\x0fCampaignService\x12V\n" +
 	"\rStartCampaign\x12!.penstock.v1.StartCampaignRequest\x1a\".penstock.v1.StartCampaignResponse\x12V\n" +
 	"\rListCampaigns\x12!.penstock.v1.ListCampaignsRequest\x1a\".penstock.v1.ListCampaignsResponse\x12P\n" +
@@ -1958,8 +2258,9 @@ const file_penstock_v1_campaign_proto_rawDesc = "" +
 	"\x0eCancelCampaign\x12\".penstock.v1.CancelCampaignRequest\x1a#.penstock.v1.CancelCampaignResponse\x12Y\n" +
 	"\x0eDeleteCampaign\x12\".penstock.v1.DeleteCampaignRequest\x1a#.penstock.v1.DeleteCampaignResponse\x12J\n" +
 	"\tGetReport\x12\x1d.penstock.v1.GetReportRequest\x1a\x1e.penstock.v1.GetReportResponse\x12S\n" +
-	"\fGetRecipient\x12 .penstock.v1.GetRecipientRequest\x1a!.penstock.v1.GetRecipientResponse\x12C\n" +
-	"\x06Export\x12\x1a.penstock.v1.ExportRequest\x1a\x1b.penstock.v1.ExportResponse0\x01\x12R\n" +
+	"\fGetRecipient\x12 .penstock.v1.GetRecipientRequest\x1a!.penstock.v1.GetRecipientResponse\x12V\n" +
+	"\rFindRecipient\x12!.penstock.v1.FindRecipientRequest\x1a\".penstock.v1.FindRecipientResponse\x12U\n" +
+	"\fListOutcomes\x12 .penstock.v1.ListOutcomesRequest\x1a!.penstock.v1.ListOutcomesResponse0\x01\x12R\n" +
 	"\vListRejects\x12\x1f.penstock.v1.ListRejectsRequest\x1a .penstock.v1.ListRejectsResponse0\x01BHZFgithub.com/penstock-mail/penstock/engine/control/penstockv1;penstockv1b\x06proto3"
 
 var (
@@ -1974,7 +2275,7 @@ func file_penstock_v1_campaign_proto_rawDescGZIP() []byte {
 	return file_penstock_v1_campaign_proto_rawDescData
 }
 
-var file_penstock_v1_campaign_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
+var file_penstock_v1_campaign_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_penstock_v1_campaign_proto_goTypes = []any{
 	(*Campaign)(nil),               // 0: penstock.v1.Campaign
 	(*Counts)(nil),                 // 1: penstock.v1.Counts
@@ -1998,26 +2299,29 @@ var file_penstock_v1_campaign_proto_goTypes = []any{
 	(*GetRecipientResponse)(nil),   // 19: penstock.v1.GetRecipientResponse
 	(*Recipient)(nil),              // 20: penstock.v1.Recipient
 	(*Attempt)(nil),                // 21: penstock.v1.Attempt
-	(*ExportRequest)(nil),          // 22: penstock.v1.ExportRequest
-	(*ExportResponse)(nil),         // 23: penstock.v1.ExportResponse
-	(*ExportedRecipient)(nil),      // 24: penstock.v1.ExportedRecipient
-	(*ListRejectsRequest)(nil),     // 25: penstock.v1.ListRejectsRequest
-	(*ListRejectsResponse)(nil),    // 26: penstock.v1.ListRejectsResponse
-	(*Reject)(nil),                 // 27: penstock.v1.Reject
-	(*timestamppb.Timestamp)(nil),  // 28: google.protobuf.Timestamp
-	(*Pause)(nil),                  // 29: penstock.v1.Pause
-	(*durationpb.Duration)(nil),    // 30: google.protobuf.Duration
+	(*FindRecipientRequest)(nil),   // 22: penstock.v1.FindRecipientRequest
+	(*FindRecipientResponse)(nil),  // 23: penstock.v1.FindRecipientResponse
+	(*FoundRecipient)(nil),         // 24: penstock.v1.FoundRecipient
+	(*ListOutcomesRequest)(nil),    // 25: penstock.v1.ListOutcomesRequest
+	(*ListOutcomesResponse)(nil),   // 26: penstock.v1.ListOutcomesResponse
+	(*Outcome)(nil),                // 27: penstock.v1.Outcome
+	(*ListRejectsRequest)(nil),     // 28: penstock.v1.ListRejectsRequest
+	(*ListRejectsResponse)(nil),    // 29: penstock.v1.ListRejectsResponse
+	(*Reject)(nil),                 // 30: penstock.v1.Reject
+	(*timestamppb.Timestamp)(nil),  // 31: google.protobuf.Timestamp
+	(*Pause)(nil),                  // 32: penstock.v1.Pause
+	(*durationpb.Duration)(nil),    // 33: google.protobuf.Duration
 }
 var file_penstock_v1_campaign_proto_depIdxs = []int32{
 	1,  // 0: penstock.v1.Campaign.counts:type_name -> penstock.v1.Counts
-	28, // 1: penstock.v1.Campaign.created:type_name -> google.protobuf.Timestamp
-	28, // 2: penstock.v1.Campaign.started:type_name -> google.protobuf.Timestamp
-	28, // 3: penstock.v1.Campaign.finished:type_name -> google.protobuf.Timestamp
-	28, // 4: penstock.v1.Campaign.cancelled:type_name -> google.protobuf.Timestamp
-	29, // 5: penstock.v1.Campaign.pauses:type_name -> penstock.v1.Pause
-	28, // 6: penstock.v1.Campaign.start_at:type_name -> google.protobuf.Timestamp
-	28, // 7: penstock.v1.Campaign.opens_at:type_name -> google.protobuf.Timestamp
-	28, // 8: penstock.v1.StartCampaignRequest.at:type_name -> google.protobuf.Timestamp
+	31, // 1: penstock.v1.Campaign.created:type_name -> google.protobuf.Timestamp
+	31, // 2: penstock.v1.Campaign.started:type_name -> google.protobuf.Timestamp
+	31, // 3: penstock.v1.Campaign.finished:type_name -> google.protobuf.Timestamp
+	31, // 4: penstock.v1.Campaign.cancelled:type_name -> google.protobuf.Timestamp
+	32, // 5: penstock.v1.Campaign.pauses:type_name -> penstock.v1.Pause
+	31, // 6: penstock.v1.Campaign.start_at:type_name -> google.protobuf.Timestamp
+	31, // 7: penstock.v1.Campaign.opens_at:type_name -> google.protobuf.Timestamp
+	31, // 8: penstock.v1.StartCampaignRequest.at:type_name -> google.protobuf.Timestamp
 	0,  // 9: penstock.v1.StartCampaignResponse.campaign:type_name -> penstock.v1.Campaign
 	0,  // 10: penstock.v1.ListCampaignsResponse.campaigns:type_name -> penstock.v1.Campaign
 	0,  // 11: penstock.v1.GetCampaignResponse.campaign:type_name -> penstock.v1.Campaign
@@ -2027,40 +2331,48 @@ var file_penstock_v1_campaign_proto_depIdxs = []int32{
 	0,  // 15: penstock.v1.DeleteCampaignResponse.campaign:type_name -> penstock.v1.Campaign
 	20, // 16: penstock.v1.GetRecipientResponse.recipient:type_name -> penstock.v1.Recipient
 	21, // 17: penstock.v1.GetRecipientResponse.attempts:type_name -> penstock.v1.Attempt
-	28, // 18: penstock.v1.Recipient.due:type_name -> google.protobuf.Timestamp
-	28, // 19: penstock.v1.Attempt.time:type_name -> google.protobuf.Timestamp
-	30, // 20: penstock.v1.Attempt.took:type_name -> google.protobuf.Duration
-	24, // 21: penstock.v1.ExportResponse.recipients:type_name -> penstock.v1.ExportedRecipient
-	20, // 22: penstock.v1.ExportedRecipient.recipient:type_name -> penstock.v1.Recipient
-	21, // 23: penstock.v1.ExportedRecipient.last:type_name -> penstock.v1.Attempt
-	27, // 24: penstock.v1.ListRejectsResponse.rejects:type_name -> penstock.v1.Reject
-	2,  // 25: penstock.v1.CampaignService.StartCampaign:input_type -> penstock.v1.StartCampaignRequest
-	4,  // 26: penstock.v1.CampaignService.ListCampaigns:input_type -> penstock.v1.ListCampaignsRequest
-	6,  // 27: penstock.v1.CampaignService.GetCampaign:input_type -> penstock.v1.GetCampaignRequest
-	8,  // 28: penstock.v1.CampaignService.PauseCampaign:input_type -> penstock.v1.PauseCampaignRequest
-	10, // 29: penstock.v1.CampaignService.ResumeCampaign:input_type -> penstock.v1.ResumeCampaignRequest
-	12, // 30: penstock.v1.CampaignService.CancelCampaign:input_type -> penstock.v1.CancelCampaignRequest
-	14, // 31: penstock.v1.CampaignService.DeleteCampaign:input_type -> penstock.v1.DeleteCampaignRequest
-	16, // 32: penstock.v1.CampaignService.GetReport:input_type -> penstock.v1.GetReportRequest
-	18, // 33: penstock.v1.CampaignService.GetRecipient:input_type -> penstock.v1.GetRecipientRequest
-	22, // 34: penstock.v1.CampaignService.Export:input_type -> penstock.v1.ExportRequest
-	25, // 35: penstock.v1.CampaignService.ListRejects:input_type -> penstock.v1.ListRejectsRequest
-	3,  // 36: penstock.v1.CampaignService.StartCampaign:output_type -> penstock.v1.StartCampaignResponse
-	5,  // 37: penstock.v1.CampaignService.ListCampaigns:output_type -> penstock.v1.ListCampaignsResponse
-	7,  // 38: penstock.v1.CampaignService.GetCampaign:output_type -> penstock.v1.GetCampaignResponse
-	9,  // 39: penstock.v1.CampaignService.PauseCampaign:output_type -> penstock.v1.PauseCampaignResponse
-	11, // 40: penstock.v1.CampaignService.ResumeCampaign:output_type -> penstock.v1.ResumeCampaignResponse
-	13, // 41: penstock.v1.CampaignService.CancelCampaign:output_type -> penstock.v1.CancelCampaignResponse
-	15, // 42: penstock.v1.CampaignService.DeleteCampaign:output_type -> penstock.v1.DeleteCampaignResponse
-	17, // 43: penstock.v1.CampaignService.GetReport:output_type -> penstock.v1.GetReportResponse
-	19, // 44: penstock.v1.CampaignService.GetRecipient:output_type -> penstock.v1.GetRecipientResponse
-	23, // 45: penstock.v1.CampaignService.Export:output_type -> penstock.v1.ExportResponse
-	26, // 46: penstock.v1.CampaignService.ListRejects:output_type -> penstock.v1.ListRejectsResponse
-	36, // [36:47] is the sub-list for method output_type
-	25, // [25:36] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	31, // 18: penstock.v1.Recipient.due:type_name -> google.protobuf.Timestamp
+	31, // 19: penstock.v1.Attempt.time:type_name -> google.protobuf.Timestamp
+	33, // 20: penstock.v1.Attempt.took:type_name -> google.protobuf.Duration
+	24, // 21: penstock.v1.FindRecipientResponse.found:type_name -> penstock.v1.FoundRecipient
+	31, // 22: penstock.v1.FoundRecipient.created:type_name -> google.protobuf.Timestamp
+	20, // 23: penstock.v1.FoundRecipient.recipient:type_name -> penstock.v1.Recipient
+	21, // 24: penstock.v1.FoundRecipient.attempts:type_name -> penstock.v1.Attempt
+	31, // 25: penstock.v1.ListOutcomesRequest.from:type_name -> google.protobuf.Timestamp
+	31, // 26: penstock.v1.ListOutcomesRequest.until:type_name -> google.protobuf.Timestamp
+	27, // 27: penstock.v1.ListOutcomesResponse.outcomes:type_name -> penstock.v1.Outcome
+	20, // 28: penstock.v1.Outcome.recipient:type_name -> penstock.v1.Recipient
+	21, // 29: penstock.v1.Outcome.last:type_name -> penstock.v1.Attempt
+	30, // 30: penstock.v1.ListRejectsResponse.rejects:type_name -> penstock.v1.Reject
+	2,  // 31: penstock.v1.CampaignService.StartCampaign:input_type -> penstock.v1.StartCampaignRequest
+	4,  // 32: penstock.v1.CampaignService.ListCampaigns:input_type -> penstock.v1.ListCampaignsRequest
+	6,  // 33: penstock.v1.CampaignService.GetCampaign:input_type -> penstock.v1.GetCampaignRequest
+	8,  // 34: penstock.v1.CampaignService.PauseCampaign:input_type -> penstock.v1.PauseCampaignRequest
+	10, // 35: penstock.v1.CampaignService.ResumeCampaign:input_type -> penstock.v1.ResumeCampaignRequest
+	12, // 36: penstock.v1.CampaignService.CancelCampaign:input_type -> penstock.v1.CancelCampaignRequest
+	14, // 37: penstock.v1.CampaignService.DeleteCampaign:input_type -> penstock.v1.DeleteCampaignRequest
+	16, // 38: penstock.v1.CampaignService.GetReport:input_type -> penstock.v1.GetReportRequest
+	18, // 39: penstock.v1.CampaignService.GetRecipient:input_type -> penstock.v1.GetRecipientRequest
+	22, // 40: penstock.v1.CampaignService.FindRecipient:input_type -> penstock.v1.FindRecipientRequest
+	25, // 41: penstock.v1.CampaignService.ListOutcomes:input_type -> penstock.v1.ListOutcomesRequest
+	28, // 42: penstock.v1.CampaignService.ListRejects:input_type -> penstock.v1.ListRejectsRequest
+	3,  // 43: penstock.v1.CampaignService.StartCampaign:output_type -> penstock.v1.StartCampaignResponse
+	5,  // 44: penstock.v1.CampaignService.ListCampaigns:output_type -> penstock.v1.ListCampaignsResponse
+	7,  // 45: penstock.v1.CampaignService.GetCampaign:output_type -> penstock.v1.GetCampaignResponse
+	9,  // 46: penstock.v1.CampaignService.PauseCampaign:output_type -> penstock.v1.PauseCampaignResponse
+	11, // 47: penstock.v1.CampaignService.ResumeCampaign:output_type -> penstock.v1.ResumeCampaignResponse
+	13, // 48: penstock.v1.CampaignService.CancelCampaign:output_type -> penstock.v1.CancelCampaignResponse
+	15, // 49: penstock.v1.CampaignService.DeleteCampaign:output_type -> penstock.v1.DeleteCampaignResponse
+	17, // 50: penstock.v1.CampaignService.GetReport:output_type -> penstock.v1.GetReportResponse
+	19, // 51: penstock.v1.CampaignService.GetRecipient:output_type -> penstock.v1.GetRecipientResponse
+	23, // 52: penstock.v1.CampaignService.FindRecipient:output_type -> penstock.v1.FindRecipientResponse
+	26, // 53: penstock.v1.CampaignService.ListOutcomes:output_type -> penstock.v1.ListOutcomesResponse
+	29, // 54: penstock.v1.CampaignService.ListRejects:output_type -> penstock.v1.ListRejectsResponse
+	43, // [43:55] is the sub-list for method output_type
+	31, // [31:43] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_penstock_v1_campaign_proto_init() }
@@ -2075,7 +2387,7 @@ func file_penstock_v1_campaign_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_penstock_v1_campaign_proto_rawDesc), len(file_penstock_v1_campaign_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   28,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -63,8 +63,12 @@ const (
 	// CampaignServiceGetRecipientProcedure is the fully-qualified name of the CampaignService's
 	// GetRecipient RPC.
 	CampaignServiceGetRecipientProcedure = "/penstock.v1.CampaignService/GetRecipient"
-	// CampaignServiceExportProcedure is the fully-qualified name of the CampaignService's Export RPC.
-	CampaignServiceExportProcedure = "/penstock.v1.CampaignService/Export"
+	// CampaignServiceFindRecipientProcedure is the fully-qualified name of the CampaignService's
+	// FindRecipient RPC.
+	CampaignServiceFindRecipientProcedure = "/penstock.v1.CampaignService/FindRecipient"
+	// CampaignServiceListOutcomesProcedure is the fully-qualified name of the CampaignService's
+	// ListOutcomes RPC.
+	CampaignServiceListOutcomesProcedure = "/penstock.v1.CampaignService/ListOutcomes"
 	// CampaignServiceListRejectsProcedure is the fully-qualified name of the CampaignService's
 	// ListRejects RPC.
 	CampaignServiceListRejectsProcedure = "/penstock.v1.CampaignService/ListRejects"
@@ -108,8 +112,19 @@ type CampaignServiceClient interface {
 	// GetRecipient returns what became of one address in one campaign.
 	// NOT_FOUND: no such campaign, or the address is not in it.
 	GetRecipient(context.Context, *penstockv1.GetRecipientRequest) (*penstockv1.GetRecipientResponse, error)
-	// Export streams the recipients in the given states, by domain and row.
-	Export(context.Context, *penstockv1.ExportRequest) (*connect.ServerStreamForClient[penstockv1.ExportResponse], error)
+	// FindRecipient returns what became of one address in all campaigns, the newest
+	// first, a page at a time. INVALID_ARGUMENT: no address, or an unknown page
+	// size or token.
+	FindRecipient(context.Context, *penstockv1.FindRecipientRequest) (*penstockv1.FindRecipientResponse, error)
+	// ListOutcomes streams recipients with where they stand, by domain and row, as
+	// of the moment of the call. A listing that was cut short goes on from its last
+	// cursor. That tells of nobody twice, and of everybody who stayed as he was;
+	// whose outcome changed meanwhile is told of with the new one if he lies ahead
+	// of the cursor, and not if he lies behind it: the events tell of all changes.
+	// So do rows that a load beside sending adds. Who does not read is cut off
+	// after half a minute. NOT_FOUND: no such campaign, or it is deleted meanwhile.
+	// INVALID_ARGUMENT: a choice that makes no sense, or another campaign's cursor.
+	ListOutcomes(context.Context, *penstockv1.ListOutcomesRequest) (*connect.ServerStreamForClient[penstockv1.ListOutcomesResponse], error)
 	// ListRejects streams the rows that were not loaded, by row.
 	ListRejects(context.Context, *penstockv1.ListRejectsRequest) (*connect.ServerStreamForClient[penstockv1.ListRejectsResponse], error)
 }
@@ -179,10 +194,16 @@ func NewCampaignServiceClient(httpClient connect.HTTPClient, baseURL string, opt
 			connect.WithSchema(campaignServiceMethods.ByName("GetRecipient")),
 			connect.WithClientOptions(opts...),
 		),
-		export: connect.NewClient[penstockv1.ExportRequest, penstockv1.ExportResponse](
+		findRecipient: connect.NewClient[penstockv1.FindRecipientRequest, penstockv1.FindRecipientResponse](
 			httpClient,
-			baseURL+CampaignServiceExportProcedure,
-			connect.WithSchema(campaignServiceMethods.ByName("Export")),
+			baseURL+CampaignServiceFindRecipientProcedure,
+			connect.WithSchema(campaignServiceMethods.ByName("FindRecipient")),
+			connect.WithClientOptions(opts...),
+		),
+		listOutcomes: connect.NewClient[penstockv1.ListOutcomesRequest, penstockv1.ListOutcomesResponse](
+			httpClient,
+			baseURL+CampaignServiceListOutcomesProcedure,
+			connect.WithSchema(campaignServiceMethods.ByName("ListOutcomes")),
 			connect.WithClientOptions(opts...),
 		),
 		listRejects: connect.NewClient[penstockv1.ListRejectsRequest, penstockv1.ListRejectsResponse](
@@ -205,7 +226,8 @@ type campaignServiceClient struct {
 	deleteCampaign *connect.Client[penstockv1.DeleteCampaignRequest, penstockv1.DeleteCampaignResponse]
 	getReport      *connect.Client[penstockv1.GetReportRequest, penstockv1.GetReportResponse]
 	getRecipient   *connect.Client[penstockv1.GetRecipientRequest, penstockv1.GetRecipientResponse]
-	export         *connect.Client[penstockv1.ExportRequest, penstockv1.ExportResponse]
+	findRecipient  *connect.Client[penstockv1.FindRecipientRequest, penstockv1.FindRecipientResponse]
+	listOutcomes   *connect.Client[penstockv1.ListOutcomesRequest, penstockv1.ListOutcomesResponse]
 	listRejects    *connect.Client[penstockv1.ListRejectsRequest, penstockv1.ListRejectsResponse]
 }
 
@@ -290,9 +312,18 @@ func (c *campaignServiceClient) GetRecipient(ctx context.Context, req *penstockv
 	return nil, err
 }
 
-// Export calls penstock.v1.CampaignService.Export.
-func (c *campaignServiceClient) Export(ctx context.Context, req *penstockv1.ExportRequest) (*connect.ServerStreamForClient[penstockv1.ExportResponse], error) {
-	return c.export.CallServerStream(ctx, connect.NewRequest(req))
+// FindRecipient calls penstock.v1.CampaignService.FindRecipient.
+func (c *campaignServiceClient) FindRecipient(ctx context.Context, req *penstockv1.FindRecipientRequest) (*penstockv1.FindRecipientResponse, error) {
+	response, err := c.findRecipient.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ListOutcomes calls penstock.v1.CampaignService.ListOutcomes.
+func (c *campaignServiceClient) ListOutcomes(ctx context.Context, req *penstockv1.ListOutcomesRequest) (*connect.ServerStreamForClient[penstockv1.ListOutcomesResponse], error) {
+	return c.listOutcomes.CallServerStream(ctx, connect.NewRequest(req))
 }
 
 // ListRejects calls penstock.v1.CampaignService.ListRejects.
@@ -338,8 +369,19 @@ type CampaignServiceHandler interface {
 	// GetRecipient returns what became of one address in one campaign.
 	// NOT_FOUND: no such campaign, or the address is not in it.
 	GetRecipient(context.Context, *penstockv1.GetRecipientRequest) (*penstockv1.GetRecipientResponse, error)
-	// Export streams the recipients in the given states, by domain and row.
-	Export(context.Context, *penstockv1.ExportRequest, *connect.ServerStream[penstockv1.ExportResponse]) error
+	// FindRecipient returns what became of one address in all campaigns, the newest
+	// first, a page at a time. INVALID_ARGUMENT: no address, or an unknown page
+	// size or token.
+	FindRecipient(context.Context, *penstockv1.FindRecipientRequest) (*penstockv1.FindRecipientResponse, error)
+	// ListOutcomes streams recipients with where they stand, by domain and row, as
+	// of the moment of the call. A listing that was cut short goes on from its last
+	// cursor. That tells of nobody twice, and of everybody who stayed as he was;
+	// whose outcome changed meanwhile is told of with the new one if he lies ahead
+	// of the cursor, and not if he lies behind it: the events tell of all changes.
+	// So do rows that a load beside sending adds. Who does not read is cut off
+	// after half a minute. NOT_FOUND: no such campaign, or it is deleted meanwhile.
+	// INVALID_ARGUMENT: a choice that makes no sense, or another campaign's cursor.
+	ListOutcomes(context.Context, *penstockv1.ListOutcomesRequest, *connect.ServerStream[penstockv1.ListOutcomesResponse]) error
 	// ListRejects streams the rows that were not loaded, by row.
 	ListRejects(context.Context, *penstockv1.ListRejectsRequest, *connect.ServerStream[penstockv1.ListRejectsResponse]) error
 }
@@ -405,10 +447,16 @@ func NewCampaignServiceHandler(svc CampaignServiceHandler, opts ...connect.Handl
 		connect.WithSchema(campaignServiceMethods.ByName("GetRecipient")),
 		connect.WithHandlerOptions(opts...),
 	)
-	campaignServiceExportHandler := connect.NewServerStreamHandlerSimple(
-		CampaignServiceExportProcedure,
-		svc.Export,
-		connect.WithSchema(campaignServiceMethods.ByName("Export")),
+	campaignServiceFindRecipientHandler := connect.NewUnaryHandlerSimple(
+		CampaignServiceFindRecipientProcedure,
+		svc.FindRecipient,
+		connect.WithSchema(campaignServiceMethods.ByName("FindRecipient")),
+		connect.WithHandlerOptions(opts...),
+	)
+	campaignServiceListOutcomesHandler := connect.NewServerStreamHandlerSimple(
+		CampaignServiceListOutcomesProcedure,
+		svc.ListOutcomes,
+		connect.WithSchema(campaignServiceMethods.ByName("ListOutcomes")),
 		connect.WithHandlerOptions(opts...),
 	)
 	campaignServiceListRejectsHandler := connect.NewServerStreamHandlerSimple(
@@ -437,8 +485,10 @@ func NewCampaignServiceHandler(svc CampaignServiceHandler, opts ...connect.Handl
 			campaignServiceGetReportHandler.ServeHTTP(w, r)
 		case CampaignServiceGetRecipientProcedure:
 			campaignServiceGetRecipientHandler.ServeHTTP(w, r)
-		case CampaignServiceExportProcedure:
-			campaignServiceExportHandler.ServeHTTP(w, r)
+		case CampaignServiceFindRecipientProcedure:
+			campaignServiceFindRecipientHandler.ServeHTTP(w, r)
+		case CampaignServiceListOutcomesProcedure:
+			campaignServiceListOutcomesHandler.ServeHTTP(w, r)
 		case CampaignServiceListRejectsProcedure:
 			campaignServiceListRejectsHandler.ServeHTTP(w, r)
 		default:
@@ -486,8 +536,12 @@ func (UnimplementedCampaignServiceHandler) GetRecipient(context.Context, *pensto
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("penstock.v1.CampaignService.GetRecipient is not implemented"))
 }
 
-func (UnimplementedCampaignServiceHandler) Export(context.Context, *penstockv1.ExportRequest, *connect.ServerStream[penstockv1.ExportResponse]) error {
-	return connect.NewError(connect.CodeUnimplemented, errors.New("penstock.v1.CampaignService.Export is not implemented"))
+func (UnimplementedCampaignServiceHandler) FindRecipient(context.Context, *penstockv1.FindRecipientRequest) (*penstockv1.FindRecipientResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("penstock.v1.CampaignService.FindRecipient is not implemented"))
+}
+
+func (UnimplementedCampaignServiceHandler) ListOutcomes(context.Context, *penstockv1.ListOutcomesRequest, *connect.ServerStream[penstockv1.ListOutcomesResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("penstock.v1.CampaignService.ListOutcomes is not implemented"))
 }
 
 func (UnimplementedCampaignServiceHandler) ListRejects(context.Context, *penstockv1.ListRejectsRequest, *connect.ServerStream[penstockv1.ListRejectsResponse]) error {
