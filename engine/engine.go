@@ -63,15 +63,17 @@ type Engine struct {
 	// *ledger.Campaign.
 	streams sync.Map
 
-	traits    traits
-	overrides overrides
-	backoffs  backoffs
-	meters    *meters
-	outlooks  outlooks
-	resolving atomic.Int32 // look-ups under way
-	names     names
-	counted   census
-	tuning    tuning
+	traits                   traits
+	siteLimits, sourceLimits overrides
+	// heldSources are those that nothing may begin from; nil: none.
+	heldSources atomic.Pointer[map[string]bool]
+	backoffs    backoffs
+	meters      *meters
+	outlooks    outlooks
+	resolving   atomic.Int32 // look-ups under way
+	names       names
+	counted     census
+	tuning      tuning
 }
 
 // tuning is times that tests shorten; a zero value is the usual one.
@@ -168,10 +170,10 @@ func (e *Engine) equip() (err error) {
 	if err := e.restoreLearned(); err != nil {
 		return err
 	}
-	if err := e.restoreOverrides(); err != nil {
+	if err := e.equipOverrides(); err != nil {
 		return err
 	}
-	if e.pauses, err = pause.Open(e.ledger); err != nil {
+	if err := e.openPauses(); err != nil {
 		return err
 	}
 	e.pool, err = newPool(e.config, pool.Options{
@@ -181,7 +183,11 @@ func (e *Engine) equip() (err error) {
 		Observer:  e,
 		Log:       e.log,
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	e.holdSources()
+	return nil
 }
 
 // roomAt wakes a site's connections and lanes when its limits allow more than
@@ -276,7 +282,8 @@ func (e *Engine) Drain(ctx context.Context) error {
 	e.rsa.Close()
 	// What was being prepared is ready after this flush.
 	err := e.ledger.Flush(context.Background())
-	e.overrides.stop()
+	e.siteLimits.stop()
+	e.sourceLimits.stop()
 	for _, r := range e.allRuns() {
 		r.mu.Lock()
 		if r.onExpiry != nil {

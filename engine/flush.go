@@ -56,6 +56,7 @@ func (e *Engine) FlushSite(ctx context.Context, site, campaign string) (n int, e
 			l.Rest(now, now, "")
 		}
 	}
+	e.endBreakerRests(site, runs)
 	if err := e.endRests(site, runs); err != nil {
 		return 0, fmt.Errorf("flush site %s: %w", site, err)
 	}
@@ -106,6 +107,7 @@ func (e *Engine) ForgetSite(ctx context.Context, site string) error {
 	if err := e.ledger.Flush(ctx); err != nil {
 		return fmt.Errorf("forget site %s: %w", site, err)
 	}
+	e.endBreakerRests(site, e.allRuns())
 	if err := e.endRests(site, e.allRuns()); err != nil {
 		return fmt.Errorf("forget site %s: %w", site, err)
 	}
@@ -113,9 +115,8 @@ func (e *Engine) ForgetSite(ctx context.Context, site string) error {
 	return nil
 }
 
-// endRests ends what holds a site back: rests of its hosts and lanes, and those of
-// the runs' breakers. What waited for their end goes on at once.
-func (e *Engine) endRests(site string, runs []*Run) error {
+// endBreakerRests ends the rests of runs' breakers at a site; endRests must follow.
+func (e *Engine) endBreakerRests(site string, runs []*Run) {
 	for _, r := range runs {
 		r.mu.Lock()
 		b := r.breakers[site]
@@ -128,6 +129,11 @@ func (e *Engine) endRests(site string, runs []*Run) error {
 			e.learn(learnedBreaker, r.campaign.Name()+"\x00"+site, nil)
 		}
 	}
+}
+
+// endRests ends what holds a site back: rests of its hosts and lanes. What waited
+// for their end goes on at once.
+func (e *Engine) endRests(site string, runs []*Run) error {
 	if s := e.siteNamed(site); s != nil {
 		for _, l := range e.lanesOf(s) {
 			l.rest("", e.now())

@@ -190,7 +190,7 @@ func TestLaneKeepsOrderAndCount(t *testing.T) {
 			"connect": func(t *rapid.T) { l.connections.Store(int32(rapid.IntRange(0, 4).Draw(t, "connections"))) },
 			"pull": func(t *rapid.T) {
 				n := rapid.IntRange(1, 16).Draw(t, "n")
-				got := l.Pull(nil, &smtp.Capabilities{EightBitMIME: true}, n)
+				got := l.pull(nil, "default", &smtp.Capabilities{EightBitMIME: true}, n)
 				if len(got) > n {
 					t.Fatalf("pulled %d, asked for %d", len(got), n)
 				}
@@ -237,7 +237,7 @@ func TestLaneKeepsOrderAndCount(t *testing.T) {
 			for len(preparing) > 0 {
 				preparing = b.prepare(t, preparing)
 			}
-			for _, m := range l.Pull(nil, &smtp.Capabilities{EightBitMIME: true}, 1000) {
+			for _, m := range l.pull(nil, "default", &smtp.Capabilities{EightBitMIME: true}, 1000) {
 				take(m.Tag.(*envelope))
 			}
 			for len(pulled) > 0 {
@@ -306,7 +306,7 @@ func TestLaneHoldsBackWhatDoesNotFit(t *testing.T) {
 				misfits++
 			}
 		}
-		got := l.Pull(nil, new(smtp.Capabilities), 10)
+		got := l.pull(nil, "default", new(smtp.Capabilities), 10)
 		if len(got) != 3-misfits {
 			t.Fatalf("pulled %d, want %d", len(got), 3-misfits)
 		}

@@ -13,8 +13,8 @@ import (
 	"github.com/penstock-mail/penstock/throttle"
 )
 
-// SiteLimits is what a person holds a site to while sending, for each source.
-// The zero value of a field leaves the configured limit.
+// SiteLimits is what a person holds a site to while sending, for each source, or
+// a source over all sites. The zero value of a field leaves the configured limit.
 type SiteLimits struct {
 	// Connections is the most open at once, up to 100,000.
 	Connections int `json:"connections,omitempty"`
@@ -42,13 +42,16 @@ func (l SiteLimits) check() error {
 
 func (l SiteLimits) empty() bool { return l.Connections == 0 && l.MessageRate == 0 }
 
-// learnedOverrides is what site limits are kept as; key: site.
-const learnedOverrides = "site_limits"
-
-// overrides are the site limits that persons have set.
+// overrides are the limits that persons have set, of sites or of sources.
 type overrides struct {
+	// what they are limits of, for people, and kind, as what they are kept; key:
+	// its name.
+	what, kind string
+	// apply puts limits over those configured; empty ones take them back.
+	apply func(name string, l SiteLimits) error
+
 	mu     sync.Mutex
-	bySite map[string]override // guarded by mu
+	byName map[string]override // guarded by mu
 }
 
 type override struct {
@@ -60,6 +63,19 @@ type override struct {
 // after restarts; empty ones take earlier ones back. On disk when it returns.
 // ErrInvalidLimits: out of range, or over already. ErrDraining: too late.
 func (e *Engine) SetSiteLimits(ctx context.Context, site string, l SiteLimits) error {
+	return e.setLimits(ctx, &e.siteLimits, site, l)
+}
+
+// SetSourceLimits is the same for a source, over all sites and on top of the limits
+// at each. ErrNoSource: there is none of that name.
+func (e *Engine) SetSourceLimits(ctx context.Context, source string, l SiteLimits) error {
+	if !e.hasSource(source) {
+		return fmt.Errorf("set limits of source %s: %w", source, ErrNoSource)
+	}
+	return e.setLimits(ctx, &e.sourceLimits, source, l)
+}
+
+func (e *Engine) setLimits(ctx context.Context, o *overrides, name string, l SiteLimits) error {
 	if err := l.check(); err != nil {
 		return err
 	}
@@ -67,42 +83,58 @@ func (e *Engine) SetSiteLimits(ctx context.Context, site string, l SiteLimits) e
 		return fmt.Errorf("%w: they would have ended at %v", ErrInvalidLimits, l.Until)
 	}
 	if e.ctx.Err() != nil {
-		return fmt.Errorf("set limits of site %s: %w", site, ErrDraining)
+		return fmt.Errorf("set limits of %s %s: %w", o.what, name, ErrDraining)
 	}
-	if err := e.override(site, l); err != nil {
+	if err := e.override(o, name, l); err != nil {
 		return err
 	}
 	var kept []byte
 	if !l.empty() {
 		var err error
 		if kept, err = json.Marshal(l); err != nil {
-			return fmt.Errorf("keep limits of site %s: %w", site, err)
+			return fmt.Errorf("keep limits of %s %s: %w", o.what, name, err)
 		}
 	}
-	if err := e.ledger.Tell(learnedOverrides, site, kept, l.notice(site, e.now())); err != nil {
-		return fmt.Errorf("keep limits of site %s: %w", site, err)
+	if err := e.ledger.Tell(o.kind, name, kept, l.notice(o.what, name, e.now())); err != nil {
+		return fmt.Errorf("keep limits of %s %s: %w", o.what, name, err)
 	}
 	if err := e.ledger.Flush(ctx); err != nil {
-		return fmt.Errorf("keep limits of site %s: %w", site, err)
+		return fmt.Errorf("keep limits of %s %s: %w", o.what, name, err)
 	}
-	e.log.Info("site limits set", "site", site, "connections", l.Connections, "message_rate", l.MessageRate, "until", l.Until)
+	e.log.Info("limits set", o.what, name, "connections", l.Connections, "message_rate", l.MessageRate, "until", l.Until)
 	return nil
 }
 
 // SiteLimits is what SetSiteLimits holds a site to now; ok is false when it is
 // held to what is configured.
-func (e *Engine) SiteLimits(site string) (l SiteLimits, ok bool) {
-	e.overrides.mu.Lock()
-	defer e.overrides.mu.Unlock()
-	o, ok := e.overrides.bySite[site]
-	return o.SiteLimits, ok
+func (e *Engine) SiteLimits(site string) (l SiteLimits, ok bool) { return e.siteLimits.of(site) }
+
+// SourceLimits is what SetSourceLimits holds a source to now.
+func (e *Engine) SourceLimits(source string) (l SiteLimits, ok bool) {
+	return e.sourceLimits.of(source)
 }
 
-// override puts limits over those configured, or takes them back.
-func (e *Engine) override(site string, l SiteLimits) error {
-	o := &e.overrides
+func (o *overrides) of(name string) (l SiteLimits, ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	set, ok := o.byName[name]
+	return set.SiteLimits, ok
+}
+
+// equipOverrides says how limits are applied, and takes up those that an earlier
+// process was given.
+func (e *Engine) equipOverrides() error {
+	e.siteLimits = overrides{what: "site", kind: "site_limits", apply: e.limitSite}
+	e.sourceLimits = overrides{what: "source", kind: "source_limits", apply: e.limitSource}
+	for _, o := range []*overrides{&e.siteLimits, &e.sourceLimits} {
+		if err := e.restoreOverrides(o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *Engine) limitSite(site string, l SiteLimits) error {
 	rule := configured(e.config, site)
 	if l.Connections > 0 {
 		rule.Connections = l.Connections
@@ -110,24 +142,37 @@ func (e *Engine) override(site string, l SiteLimits) error {
 	if l.MessageRate > 0 {
 		rule.MessageRate = throttle.Rate{Count: l.MessageRate, Per: time.Second}
 	}
-	if err := e.throttle.SetLimits(e.now(), site, "", rule); err != nil {
+	return e.throttle.SetLimits(e.now(), site, "", rule)
+}
+
+func (e *Engine) limitSource(source string, l SiteLimits) error {
+	return e.throttle.SetSourceLimits(e.now(), source, throttle.SourceLimits{
+		Connections: l.Connections, MessageRate: throttle.Rate{Count: l.MessageRate, Per: time.Second},
+	})
+}
+
+// override applies limits until they end.
+func (e *Engine) override(o *overrides, name string, l SiteLimits) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err := o.apply(name, l); err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalidLimits, err)
 	}
-	if end := o.bySite[site].end; end != nil {
+	if end := o.byName[name].end; end != nil {
 		end.Stop()
 	}
-	delete(o.bySite, site)
+	delete(o.byName, name)
 	if l.empty() {
 		return nil
 	}
 	set := override{SiteLimits: l}
 	if !l.Until.IsZero() {
-		set.end = time.AfterFunc(l.Until.Sub(e.now()), func() { e.endOverride(site, l) })
+		set.end = time.AfterFunc(l.Until.Sub(e.now()), func() { e.endOverride(o, name, l) })
 	}
-	if o.bySite == nil {
-		o.bySite = make(map[string]override)
+	if o.byName == nil {
+		o.byName = make(map[string]override)
 	}
-	o.bySite[site] = set
+	o.byName[name] = set
 	return nil
 }
 
@@ -135,32 +180,31 @@ func (e *Engine) override(site string, l SiteLimits) error {
 func configured(c *config.Config, site string) throttle.Limits { return rules(c).Sites[site] }
 
 // endOverride takes limits back whose time is over, unless others were set.
-func (e *Engine) endOverride(site string, ended SiteLimits) {
-	if now, ok := e.SiteLimits(site); !ok || now != ended {
+func (e *Engine) endOverride(o *overrides, name string, ended SiteLimits) {
+	if now, ok := o.of(name); !ok || now != ended {
 		return
 	}
-	if err := e.override(site, SiteLimits{}); err != nil {
-		e.log.Error("site limits do not end", "site", site, "error", err)
+	if err := e.override(o, name, SiteLimits{}); err != nil {
+		e.log.Error("limits do not end", o.what, name, "error", err)
 		return
 	}
-	e.tell(learnedOverrides, site, nil, SiteLimits{}.notice(site, e.now()))
-	e.log.Info("site limits ended", "site", site)
+	e.tell(o.kind, name, nil, SiteLimits{}.notice(o.what, name, e.now()))
+	e.log.Info("limits ended", o.what, name)
 }
 
-// restoreOverrides takes up the limits that an earlier process was given.
-func (e *Engine) restoreOverrides() error {
-	return e.ledger.ForEachLearned(learnedOverrides, func(site string, value []byte) error {
+func (e *Engine) restoreOverrides(o *overrides) error {
+	return e.ledger.ForEachLearned(o.kind, func(name string, value []byte) error {
 		var l SiteLimits
 		err := json.Unmarshal(value, &l)
 		switch {
 		case err != nil:
 		case !l.Until.IsZero() && !l.Until.After(e.now()):
-			e.tell(learnedOverrides, site, nil, SiteLimits{}.notice(site, l.Until))
+			e.tell(o.kind, name, nil, SiteLimits{}.notice(o.what, name, l.Until))
 		default:
-			err = e.override(site, l)
+			err = e.override(o, name, l)
 		}
 		if err != nil {
-			e.log.Warn("cannot restore the limits of a site", "site", site, "error", err)
+			e.log.Warn("cannot restore limits", o.what, name, "error", err)
 		}
 		return nil
 	})
@@ -170,7 +214,7 @@ func (e *Engine) restoreOverrides() error {
 func (o *overrides) stop() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for _, set := range o.bySite {
+	for _, set := range o.byName {
 		if set.end != nil {
 			set.end.Stop()
 		}

@@ -89,12 +89,15 @@ func restedNotice(campaign, site string, refusal *ledger.Settlement, until time.
 	return ledger.Notice{Change: ledger.ChangeRested, At: refusal.At, Campaign: campaign, Site: site, Reason: reason, Until: until}
 }
 
-// notice tells what a person holds a site to.
-func (l SiteLimits) notice(site string, now time.Time) ledger.Notice {
-	return ledger.Notice{
-		Change: ledger.ChangeLimits, At: now, Site: site,
-		Connections: l.Connections, MessageRate: l.MessageRate, Until: l.Until,
+// notice tells what a person holds a site, or a source, to.
+func (l SiteLimits) notice(what, name string, now time.Time) ledger.Notice {
+	n := ledger.Notice{Change: ledger.ChangeLimits, At: now, Connections: l.Connections, MessageRate: l.MessageRate, Until: l.Until}
+	if what == "source" {
+		n.Source = name
+	} else {
+		n.Site = name
 	}
+	return n
 }
 
 // trimEvents forgets events that are older, or more, than the configuration

@@ -15,11 +15,15 @@ func (e *Engine) Pauses() *pause.Book { return e.pauses }
 // connection, what connections have already finishes and is recorded, and the
 // pause is on disk. Recipients that were ready are handed back, so that none is
 // uncertain should the process die; a retry that falls due waits, and time
-// paused does not count towards expiry. pause.ErrInvalid: h cannot be kept. Any
-// other error is the ledger's: it is paused then, but a restart may not know.
+// paused does not count towards expiry. A source that is paused has its part done
+// by the others; with all of them paused everything is. pause.ErrInvalid: h cannot
+// be kept. ErrNoSource. Any other error is the ledger's: it is paused then, but a restart may not know.
 func (e *Engine) Pause(ctx context.Context, h pause.Hold) error {
 	e.steering.Lock()
 	defer e.steering.Unlock()
+	if err := e.knowsScope(h.Scope); err != nil {
+		return err
+	}
 	if err := e.pauses.Add(h); err != nil {
 		return err
 	}
@@ -55,6 +59,9 @@ func (e *Engine) Resume(ctx context.Context, s pause.Scope, who string, force bo
 func (e *Engine) applyHolds(s pause.Scope) {
 	if e.ctx.Err() != nil {
 		return
+	}
+	if s.Source != "" {
+		e.holdSources()
 	}
 	for _, l := range e.allLanes() {
 		if s.Site == "" || s.Site == l.site.name {

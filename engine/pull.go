@@ -11,9 +11,20 @@ import (
 // event loops: they take the lane's lock, touch memory, and return.
 
 // Pull implements pool.Queue.
-func (l *lane) Pull(dst []*smtp.Message, caps *smtp.Capabilities, n int) []*smtp.Message {
+func (l *lane) Pull(dst []*smtp.Message, via *pool.Connection, n int) []*smtp.Message {
+	return l.pull(dst, via.Source(), via.Capabilities(), n)
+}
+
+// pull is Pull from a source, for a server with these capabilities. A source that
+// is held gets nothing, and so does not hand out what others could: its
+// connection is on its way out.
+func (l *lane) pull(dst []*smtp.Message, source string, caps *smtp.Capabilities, n int) []*smtp.Message {
 	var misfits []*envelope
 	l.mu.Lock()
+	if l.engine.sourceHeld(source) {
+		l.mu.Unlock()
+		return dst
+	}
 	for n > 0 {
 		e, ok := l.ready.pop()
 		if !ok {

@@ -79,7 +79,7 @@ type single struct {
 	message *smtp.Message // guarded by mu; nil: taken
 }
 
-func (q *single) Pull(dst []*smtp.Message, _ *smtp.Capabilities, n int) []*smtp.Message {
+func (q *single) Pull(dst []*smtp.Message, _ *pool.Connection, n int) []*smtp.Message {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.message == nil || n == 0 {

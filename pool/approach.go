@@ -50,7 +50,7 @@ type try struct {
 func (a *approach) start() {
 	p := a.lane.site.pool
 	a.try = try{started: p.opts.Now()}
-	if p.ctx.Err() != nil || a.lane.shut() {
+	if p.ctx.Err() != nil || a.lane.shut() || p.frozen[a.source].Load() {
 		p.dial.abandoned(a)
 		return
 	}

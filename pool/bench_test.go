@@ -143,7 +143,7 @@ func newEndless(n, size int) *endless {
 	return e
 }
 
-func (e *endless) Pull(dst []*smtp.Message, _ *smtp.Capabilities, n int) []*smtp.Message {
+func (e *endless) Pull(dst []*smtp.Message, _ *Connection, n int) []*smtp.Message {
 	e.mu.Lock()
 	for ; n > 0 && e.left.Load() > 0; n-- {
 		e.left.Add(-1)

@@ -85,7 +85,7 @@ func (q *fakeQueue) add(n int) {
 	})
 }
 
-func (q *fakeQueue) Pull(dst []*smtp.Message, _ *smtp.Capabilities, n int) []*smtp.Message {
+func (q *fakeQueue) Pull(dst []*smtp.Message, _ *Connection, n int) []*smtp.Message {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	defer q.cond.Broadcast()

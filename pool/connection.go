@@ -96,6 +96,9 @@ func (c *Connection) Gear() smtp.Gear { return smtp.Gear(c.gear.Load()) }
 // Event loop only.
 func (c *Connection) Answered() bool { return c.answered }
 
+// Capabilities is what its server offers. They do not change.
+func (c *Connection) Capabilities() *smtp.Capabilities { return c.session.Capabilities() }
+
 // Lane is the lane that it serves.
 func (c *Connection) Lane() *Lane { return c.lane }
 

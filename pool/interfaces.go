@@ -30,10 +30,10 @@ type Host struct {
 
 // Queue is where a lane's connections pull from. The engine implements it.
 type Queue interface {
-	// Pull appends at most n messages for a server with these capabilities.
-	// Fewer, or none, means that no more are ready now; Lane.Wake follows
+	// Pull appends at most n messages for a connection, fit for the capabilities
+	// of its server. Fewer, or none, means that no more are ready now; Lane.Wake follows
 	// when there are. Event loop: must not block.
-	Pull(dst []*smtp.Message, caps *smtp.Capabilities, n int) []*smtp.Message
+	Pull(dst []*smtp.Message, via *Connection, n int) []*smtp.Message
 	// Settle takes the fate of a pulled message; NotAttempted hands it back.
 	// Called exactly once for every message pulled. Event loop: must not block.
 	Settle(via *Connection, m *smtp.Message, out *smtp.Outcome, took time.Duration)

@@ -34,6 +34,7 @@ type Pool struct {
 	cancel context.CancelFunc
 
 	draining atomic.Bool
+	frozen   freezer
 	// ipv6: some connection over IPv6 has worked.
 	ipv6 atomic.Bool
 
@@ -53,7 +54,7 @@ func New(opts Options) (*Pool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pool: %w", err)
 	}
-	p := &Pool{opts: opts, wire: w, tls: wire.NewTLS(0, opts.Roots), sites: map[*Site]struct{}{}}
+	p := &Pool{opts: opts, wire: w, tls: wire.NewTLS(0, opts.Roots), sites: map[*Site]struct{}{}, frozen: make(freezer, len(opts.Sources))}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.dial.init(p)
 	return p, nil

@@ -4,7 +4,7 @@ import "time"
 
 // finishing says whether the connection is to take nothing more.
 func (c *Connection) finishing() bool {
-	if c.lane.site.pool.draining.Load() {
+	if p := c.lane.site.pool; p.draining.Load() || p.frozen[c.source].Load() {
 		return true
 	}
 	if c.begun >= c.nextLook {
@@ -62,7 +62,7 @@ func (c *Connection) pull(b *bench, now time.Time) {
 		granted, wait := c.gate.Grant(now, n)
 		got := 0
 		if granted > 0 {
-			b.messages = l.queue.Pull(b.messages[:0], c.session.Capabilities(), granted)
+			b.messages = l.queue.Pull(b.messages[:0], c, granted)
 			got = len(b.messages)
 			for _, m := range b.messages {
 				c.flights = append(c.flights, flight{m, now})

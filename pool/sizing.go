@@ -146,6 +146,9 @@ func (l *Lane) plan(now time.Time, backlog int, refused []bool) plan {
 			t := l.targets[from+(i+l.turn)%(to-from)]
 			waitsForProbe := false
 			for src := range l.site.gates {
+				if l.site.pool.frozen[src].Load() {
+					continue // as if it were none
+				}
 				st, rest := t.state.standing(src, now)
 				switch st {
 				case rests:

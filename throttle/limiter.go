@@ -17,6 +17,7 @@ import (
 type Limiter struct {
 	throttle *Throttle
 	key      Key
+	budget   *budget // what its source is held to over all sites
 
 	// free: nothing bounds messages now, and Grant need not look further.
 	free atomic.Bool
@@ -77,8 +78,12 @@ func (l *Limiter) Connect(now time.Time) (ok bool, wait time.Duration) {
 			return false, 0
 		}
 	}
+	if !l.budget.connect() {
+		return false, 0
+	}
 	granted, wait := take(l.dials, now, 1)
 	if granted == 0 {
+		l.budget.disconnect()
 		return false, wait
 	}
 	if l.lesson != nil && l.lesson.phase == probing {
@@ -94,7 +99,10 @@ func (l *Limiter) Disconnect(time.Time) {
 	defer l.mu.Unlock()
 	// Below zero would be the owner's mistake; a place too many must not come
 	// of it.
-	l.open = max(0, l.open-1)
+	if l.open > 0 {
+		l.open--
+		l.budget.disconnect()
+	}
 }
 
 // Grant asks to begin n messages; granted is 0 to n. When it is less than n,
@@ -116,10 +124,15 @@ func (l *Limiter) Grant(now time.Time, n int) (granted int, wait time.Duration) 
 		n = min(n, 1)
 	case running:
 	}
-	spare := min(l.spare, n)
+	allowed, wait := l.budget.grant(now, n)
+	spare := min(l.spare, allowed)
 	l.spare -= spare
-	granted, wait = take(l.sends, now, n-spare)
+	granted, again := take(l.sends, now, allowed-spare)
 	granted += spare
+	l.budget.refund(allowed - granted)
+	if granted < allowed {
+		wait = max(wait, again)
+	}
 	if granted > 0 && l.lesson != nil && l.lesson.phase == probing {
 		l.lesson.sendAt = now
 		if granted < asked {
@@ -141,6 +154,7 @@ func (l *Limiter) Refund(_ time.Time, n int) {
 	if l.sends != nil {
 		l.spare = min(l.spare+n, l.sends.Burst())
 	}
+	l.budget.refund(n)
 	if l.lesson != nil {
 		l.lesson.sendAt = time.Time{}
 	}
@@ -169,7 +183,7 @@ func (l *Limiter) refresh(now time.Time) {
 	if l.sends == nil {
 		l.spare = 0
 	}
-	l.free.Store(l.sends == nil && (l.lesson == nil || l.lesson.phase == running))
+	l.free.Store(l.sends == nil && !l.budget.rated() && (l.lesson == nil || l.lesson.phase == running))
 }
 
 // connections is the most open at once now. REQUIRES: mu.

@@ -12,12 +12,13 @@ import (
 // Throttle has the rules and every limiter made from them. Safe for concurrent
 // use.
 //
-// Lock order: Throttle.mu before Limiter.mu. OnRoom's function is called with
+// Lock order: Throttle.mu before Limiter.mu before budget.mu. OnRoom's function is called with
 // neither held.
 type Throttle struct {
 	mu       sync.Mutex
-	rules    Rules            // guarded by mu
-	limiters map[Key]*Limiter // guarded by mu
+	rules    Rules              // guarded by mu
+	limiters map[Key]*Limiter   // guarded by mu
+	budgets  map[string]*budget // by source; guarded by mu
 
 	// changed lists limiters whose learned state is not yet saved. It has a
 	// lock of its own since limiters add themselves while they hold theirs.
@@ -29,7 +30,7 @@ type Throttle struct {
 
 // New makes a throttle with these rules. REQUIRES: rules.Check() is nil.
 func New(rules Rules) *Throttle {
-	return &Throttle{rules: rules.clone(), limiters: make(map[Key]*Limiter)}
+	return &Throttle{rules: rules.clone(), limiters: make(map[Key]*Limiter), budgets: make(map[string]*budget)}
 }
 
 // OnRoom sets the function that hears of a site that may have room for more
@@ -51,7 +52,7 @@ func (t *Throttle) Limiter(site, source string) *Limiter {
 	defer t.mu.Unlock()
 	l := t.limiters[key]
 	if l == nil {
-		l = &Limiter{throttle: t, key: key}
+		l = &Limiter{throttle: t, key: key, budget: t.budget(source)}
 		l.setLimits(time.Time{}, t.rules.resolve(key))
 		t.limiters[key] = l
 	}

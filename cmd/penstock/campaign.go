@@ -209,6 +209,8 @@ func printPauses(w io.Writer, all []*pb.Pause) error {
 			what = "campaign " + p.CampaignId
 		case p.Site != "":
 			what = "site " + p.Site
+		case p.Source != "":
+			what = "source " + p.Source
 		}
 		line := fmt.Sprintf("%s is paused by %s since %s", what, p.By, moment(p.Since.AsTime()))
 		if p.Reason != "" {

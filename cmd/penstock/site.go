@@ -1,11 +1,7 @@
 package main
 
 import (
-	"math"
-	"time"
-
 	"github.com/spf13/cobra"
-	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/penstock-mail/penstock/engine/control"
 	pb "github.com/penstock-mail/penstock/engine/control/penstockv1"
@@ -96,9 +92,7 @@ func siteOrAll(all *bool) cobra.PositionalArgs {
 }
 
 func newSiteLimit(f *flags) *cobra.Command {
-	var most uint32
-	var rate float64
-	var last time.Duration
+	l := &ceiling{}
 	c := &cobra.Command{
 		Use:   "limit SITE",
 		Short: "Hold a site to other limits than configured, for each source",
@@ -108,25 +102,19 @@ to and after restarts. Without limits, earlier ones are taken back.`,
   penstock site limit google`,
 		Args: takes("SITE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if rate < 0 || math.IsNaN(rate) || math.IsInf(rate, 0) {
-				return mistake("--rate %v: want messages a second, above 0", rate)
-			}
-			if last < 0 || last > 0 && most == 0 && rate == 0 {
-				return mistake("--for wants a duration above 0, and --connections or --rate with it")
-			}
-			req := &pb.SetSiteLimitsRequest{Site: args[0], Limits: &pb.SiteLimits{Connections: most, MessageRate: rate}}
-			if last > 0 {
-				req.Duration = durationpb.New(last)
+			last, err := l.check()
+			if err != nil {
+				return err
 			}
 			return f.ask(cmd.Context(), func(c *control.Client) error {
-				_, err := c.SetSiteLimits(cmd.Context(), req)
+				_, err := c.SetSiteLimits(cmd.Context(), &pb.SetSiteLimitsRequest{
+					Site: args[0], Limits: &pb.SiteLimits{Connections: l.most, MessageRate: l.rate}, Duration: last,
+				})
 				return err
 			})
 		},
 	}
-	c.Flags().Uint32Var(&most, "connections", 0, "the most connections, 1 to 100,000 (default: as configured)")
-	c.Flags().Float64Var(&rate, "rate", 0, "messages a second (default: as configured)")
-	c.Flags().DurationVar(&last, "for", 0, "only for this `duration`, such as 2h (default: for good)")
+	l.add(c, "as configured")
 	f.add(c, "config", "data")
 	return c
 }

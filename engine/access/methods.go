@@ -78,6 +78,14 @@ var methods = map[string]Method{
 	"penstock.v1.SiteService/FlushSite":     changes(Operate),
 	"penstock.v1.SiteService/ForgetSite":    changes(Operate),
 
+	"penstock.v1.SourceService/ListSources":     asks(Read),
+	"penstock.v1.SourceService/GetSource":       asks(Read),
+	"penstock.v1.SourceService/PauseSource":     changes(Operate),
+	"penstock.v1.SourceService/ResumeSource":    changes(Operate),
+	"penstock.v1.SourceService/SetSourceLimits": changes(Operate),
+	"penstock.v1.SourceService/FlushSource":     changes(Operate),
+	"penstock.v1.SourceService/ForgetSource":    changes(Operate),
+
 	"grpc.health.v1.Health/Check": asks(Read),
 	"grpc.health.v1.Health/Watch": asks(Read).stream(),
 

@@ -79,7 +79,7 @@ func status(err error) error {
 	switch {
 	case err == nil || errors.As(err, &known):
 		return err
-	case errors.Is(err, ledger.ErrNoCampaign), errors.Is(err, engine.ErrNoSite):
+	case errors.Is(err, ledger.ErrNoCampaign), errors.Is(err, engine.ErrNoSite), errors.Is(err, engine.ErrNoSource):
 		return connect.NewError(connect.CodeNotFound, err)
 	case errors.Is(err, context.Canceled):
 		return connect.NewError(connect.CodeCanceled, err)

@@ -19,6 +19,7 @@ type Client struct {
 	penstockv1connect.CampaignServiceClient
 	penstockv1connect.ServerServiceClient
 	penstockv1connect.SiteServiceClient
+	penstockv1connect.SourceServiceClient
 	penstockv1connect.IntakeServiceClient
 	close func()
 }
@@ -70,6 +71,7 @@ func newClient(transport *http.Transport, closing func()) *Client {
 		CampaignServiceClient: penstockv1connect.NewCampaignServiceClient(h, base),
 		ServerServiceClient:   penstockv1connect.NewServerServiceClient(h, base),
 		SiteServiceClient:     penstockv1connect.NewSiteServiceClient(h, base),
+		SourceServiceClient:   penstockv1connect.NewSourceServiceClient(h, base),
 		IntakeServiceClient:   penstockv1connect.NewIntakeServiceClient(streams, base, connect.WithGRPC()),
 		close: sync.OnceFunc(func() {
 			second.CloseIdleConnections()

@@ -122,7 +122,7 @@ func (d *desk) delete(ctx context.Context, c *ledger.Campaign) error {
 func pauses(holds []pause.Hold) []*pb.Pause {
 	list := make([]*pb.Pause, len(holds))
 	for i, h := range holds {
-		list[i] = &pb.Pause{CampaignId: h.Scope.Campaign, Site: h.Scope.Site, By: h.Who, Reason: h.Why, Since: timestamppb.New(h.Since)}
+		list[i] = &pb.Pause{CampaignId: h.Scope.Campaign, Site: h.Scope.Site, Source: h.Scope.Source, By: h.Who, Reason: h.Why, Since: timestamppb.New(h.Since)}
 	}
 	return list
 }

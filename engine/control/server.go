@@ -208,6 +208,7 @@ func (s *Server) handler(d *desk, logger *slog.Logger) http.Handler {
 	mux.Handle(penstockv1connect.NewServerServiceHandler(&server{ledger: d.ledger, desk: d, calls: s.calls, listens: s.listening}, bound))
 	mux.Handle(penstockv1connect.NewSiteServiceHandler(&sites{d}, bound))
 	mux.Handle(intakeHandler(d, bound))
+	mux.Handle(penstockv1connect.NewSourceServiceHandler(&sources{d}, bound))
 	mux.Handle(grpchealth.NewHandler(health{d}, bound))
 	reflector := grpcreflect.NewStaticReflector(services()...)
 	mux.Handle(grpcreflect.NewHandlerV1(reflector, bound))

@@ -15,14 +15,17 @@ import (
 )
 
 // Scope is what is held. An empty Campaign stands for all campaigns, an empty
-// Site for all sites; the zero value is everything.
-type Scope struct{ Campaign, Site string }
+// Site for all sites; the zero value is everything. A Source stands alone: what
+// would go out from it goes out from others.
+type Scope struct{ Campaign, Site, Source string }
 
 // String says what the scope is, for people.
 func (s Scope) String() string {
 	switch {
 	case s == Scope{}:
 		return "everything"
+	case s.Source != "":
+		return "source " + s.Source
 	case s.Site == "":
 		return "campaign " + s.Campaign
 	case s.Campaign == "":
@@ -60,9 +63,10 @@ var (
 const Kind = "pause"
 
 // Store keeps a value for a key of a kind, nil forgets it, together with what
-// the event log tells of it. The ledger is one.
+// the event log tells of it; Learn has nothing to tell. The ledger is one.
 type Store interface {
 	Tell(kind, key string, value []byte, n ledger.Notice) error
+	Learn(kind, key string, value []byte) error
 	ForEachLearned(kind string, fn func(key string, value []byte) error) error
 }
 
@@ -96,20 +100,21 @@ type span struct {
 type Book struct {
 	store Store
 
-	mu    sync.RWMutex
-	pages map[Scope]*page // guarded by mu
+	mu      sync.RWMutex
+	pages   map[Scope]*page // guarded by mu
+	sources []string        // all there are; nil: not known. Guarded by mu
 }
 
 // Open reads the book that a store holds.
 func Open(store Store) (*Book, error) {
 	b := &Book{store: store, pages: make(map[Scope]*page)}
 	err := store.ForEachLearned(Kind, func(key string, value []byte) error {
-		campaign, site, _ := strings.Cut(key, "\x00")
+		s := scopeOf(key)
 		p := new(page)
 		if err := json.Unmarshal(value, p); err != nil {
-			return fmt.Errorf("pause of %s: %w", Scope{campaign, site}, err)
+			return fmt.Errorf("pause of %s: %w", s, err)
 		}
-		b.pages[Scope{campaign, site}] = p
+		b.pages[s] = p
 		return nil
 	})
 	if err != nil {
@@ -139,7 +144,10 @@ func (b *Book) Add(h Hold) error {
 		p.Since = h.Since
 	}
 	p.Holds = append(p.Holds, holder{h.Who, h.Why, h.Since})
-	return b.save(h.Scope, p, h.notice())
+	if err := b.save(h.Scope, p, h.notice()); err != nil {
+		return err
+	}
+	return b.cover(h.Since)
 }
 
 func (h Hold) notice() ledger.Notice {
@@ -149,7 +157,7 @@ func (h Hold) notice() ledger.Notice {
 }
 
 func (s Scope) notice(c ledger.Change) ledger.Notice {
-	return ledger.Notice{Change: c, Campaign: s.Campaign, Site: s.Site}
+	return ledger.Notice{Change: c, Campaign: s.Campaign, Site: s.Site, Source: s.Source}
 }
 
 func (h Hold) by(other holder) bool { return h.Who == other.Who }
@@ -160,7 +168,7 @@ func (h Hold) check() error {
 		most       int
 	}{
 		{"who pauses", h.Who, maxWho}, {"reason", h.Why, maxWhy},
-		{"campaign", h.Scope.Campaign, maxName}, {"site", h.Scope.Site, maxName},
+		{"campaign", h.Scope.Campaign, maxName}, {"site", h.Scope.Site, maxName}, {"source", h.Scope.Source, maxName},
 	} {
 		switch {
 		case len(f.text) > f.most:
@@ -169,8 +177,13 @@ func (h Hold) check() error {
 			return fmt.Errorf("%w: %s has a zero byte", ErrInvalid, f.what)
 		}
 	}
-	if h.Who == "" {
+	switch s := h.Scope; {
+	case h.Who == "":
 		return fmt.Errorf("%w: who pauses is not said", ErrInvalid)
+	case s.Source != "" && s != Scope{Source: s.Source}:
+		return fmt.Errorf("%w: a source is paused for all campaigns and sites", ErrInvalid)
+	case s == everySource:
+		return fmt.Errorf("%w: %q is no source", ErrInvalid, s.Source)
 	}
 	return nil
 }
@@ -198,7 +211,10 @@ func (b *Book) Release(s Scope, who string, force bool, now time.Time) error {
 	}
 	n := s.notice(ledger.ChangeResumed)
 	n.At, n.By, n.Held = now, who, len(p.Holds) > 0
-	return b.save(s, p, n)
+	if err := b.save(s, p, n); err != nil {
+		return err
+	}
+	return b.cover(now)
 }
 
 // Forget drops what is known of a campaign that was deleted, from memory alone:
@@ -232,16 +248,22 @@ func (p *page) end(now time.Time) {
 
 // save hands a page to the store, with what it tells of it. REQUIRES: mu held.
 func (b *Book) save(s Scope, p *page, news ledger.Notice) error {
-	key := s.Campaign + "\x00" + s.Site
+	var value []byte
 	if len(p.Holds) == 0 && len(p.Past) == 0 {
 		delete(b.pages, s)
-		return b.store.Tell(Kind, key, nil, news)
+	} else {
+		var err error
+		if value, err = json.Marshal(p); err != nil {
+			return fmt.Errorf("keep pause of %s: %w", s, err)
+		}
 	}
-	value, err := json.Marshal(p)
+	var err error
+	if s == everySource { // it follows from what was told
+		err = b.store.Learn(Kind, s.key(), value)
+	} else {
+		err = b.store.Tell(Kind, s.key(), value, news)
+	}
 	if err != nil {
-		return fmt.Errorf("keep pause of %s: %w", s, err)
-	}
-	if err := b.store.Tell(Kind, key, value, news); err != nil {
 		return fmt.Errorf("keep pause of %s: %w", s, err)
 	}
 	return nil
@@ -250,7 +272,7 @@ func (b *Book) save(s Scope, p *page, news ledger.Notice) error {
 // concerning is the scopes that hold what a campaign has for a site, the widest
 // first, each once.
 func concerning(campaign, site string) []Scope {
-	all := []Scope{{}, {Campaign: campaign}, {Site: site}, {campaign, site}}
+	all := []Scope{{}, everySource, {Campaign: campaign}, {Site: site}, {Campaign: campaign, Site: site}}
 	return slices.Compact(all[:numScopes(campaign, site)])
 }
 
@@ -259,11 +281,11 @@ func concerning(campaign, site string) []Scope {
 func numScopes(campaign, site string) int {
 	switch {
 	case campaign == "" && site == "":
-		return 1
-	case site == "":
 		return 2
+	case site == "":
+		return 3
 	default:
-		return 4
+		return 5
 	}
 }
 
@@ -341,15 +363,18 @@ func (b *Book) holds(s Scope) []Hold {
 	return list
 }
 
-// All is every hold, by site and campaign: first those of everything.
+// All is every hold, by source, site and campaign: first those of everything.
 func (b *Book) All() []Hold {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	scopes := slices.SortedFunc(maps.Keys(b.pages), func(a, b Scope) int {
-		return cmp.Or(cmp.Compare(a.Site, b.Site), cmp.Compare(a.Campaign, b.Campaign))
+		return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Site, b.Site), cmp.Compare(a.Campaign, b.Campaign))
 	})
 	var list []Hold
 	for _, s := range scopes {
+		if s == everySource {
+			continue // it follows from the others
+		}
 		list = append(list, b.holds(s)...)
 	}
 	return list

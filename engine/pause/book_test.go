@@ -25,6 +25,10 @@ func (s shelf) Tell(_, key string, value []byte, _ ledger.Notice) error {
 	return nil
 }
 
+func (s shelf) Learn(kind, key string, value []byte) error {
+	return s.Tell(kind, key, value, ledger.Notice{})
+}
+
 func (s shelf) ForEachLearned(_ string, fn func(string, []byte) error) error {
 	for _, k := range slices.Sorted(maps.Keys(s)) {
 		if err := fn(k, s[k]); err != nil {
@@ -70,8 +74,8 @@ func TestScopesHold(t *testing.T) {
 		{Scope{}, true, true, true},
 		{Scope{Campaign: "spring"}, true, true, false},
 		{Scope{Site: "google"}, false, true, false},
-		{Scope{"spring", "google"}, false, true, false},
-		{Scope{"summer", "google"}, false, false, false},
+		{Scope{Campaign: "spring", Site: "google"}, false, true, false},
+		{Scope{Campaign: "summer", Site: "google"}, false, false, false},
 		{Scope{Campaign: "summer"}, false, false, true},
 	} {
 		b := open(t, shelf{})
@@ -184,7 +188,7 @@ func TestAgainstMinutes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		scopes := []Scope{{}, {Campaign: "c"}, {Site: "s"}, {"c", "s"}}
+		scopes := []Scope{{}, {Campaign: "c"}, {Site: "s"}, {Campaign: "c", Site: "s"}}
 		held := map[Scope]map[string]bool{}
 		minutes := 0
 		for now := range 60 {

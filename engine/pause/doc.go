@@ -1,5 +1,5 @@
 // Package pause knows what is paused: who holds a campaign, a site, a campaign
-// at a site, or everything, since when and why.
+// at a site, a source, or everything, since when and why.
 //
 // A [Book] keeps the holds, and the times that are over, in a [Store], so that
 // both outlive the process. Holds stack: what two people paused flows again

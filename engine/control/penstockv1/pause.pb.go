@@ -37,7 +37,9 @@ type Pause struct {
 	// Why, for people.
 	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
 	// Since when.
-	Since         *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=since,proto3" json:"since,omitempty"`
+	Since *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=since,proto3" json:"since,omitempty"`
+	// The source held; empty unless it is one.
+	Source        string `protobuf:"bytes,6,opt,name=source,proto3" json:"source,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -107,18 +109,26 @@ func (x *Pause) GetSince() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Pause) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
 var File_penstock_v1_pause_proto protoreflect.FileDescriptor
 
 const file_penstock_v1_pause_proto_rawDesc = "" +
 	"\n" +
-	"\x17penstock/v1/pause.proto\x12\vpenstock.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x96\x01\n" +
+	"\x17penstock/v1/pause.proto\x12\vpenstock.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xae\x01\n" +
 	"\x05Pause\x12\x1f\n" +
 	"\vcampaign_id\x18\x01 \x01(\tR\n" +
 	"campaignId\x12\x12\n" +
 	"\x04site\x18\x02 \x01(\tR\x04site\x12\x0e\n" +
 	"\x02by\x18\x03 \x01(\tR\x02by\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x120\n" +
-	"\x05since\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05sinceBHZFgithub.com/penstock-mail/penstock/engine/control/penstockv1;penstockv1b\x06proto3"
+	"\x05since\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x16\n" +
+	"\x06source\x18\x06 \x01(\tR\x06sourceBHZFgithub.com/penstock-mail/penstock/engine/control/penstockv1;penstockv1b\x06proto3"
 
 var (
 	file_penstock_v1_pause_proto_rawDescOnce sync.Once
