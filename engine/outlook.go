@@ -182,14 +182,19 @@ func (c *course) flow(e *Engine, now time.Time) forecast.Flow {
 	if until, _ := r.restingUntilAt(f.Site); until.After(f.Until) {
 		f.Until = until
 	}
-	if r.settings.StartAt.After(now) {
-		f.Until = r.settings.StartAt
+	if start := r.StartsAt(); start.After(f.Until) {
+		f.Until = start
+	}
+	if r.calendar != nil {
+		f.Hours = r.hours
 	}
 	outside, overall := r.outlook()
 	f.Overall = overall
 	switch placed := min(c.placed, f.Pending); {
 	case f.Held:
 		f.Waits = forecast.Only(forecast.Paused)
+	case r.closed.Load():
+		f.Waits = forecast.Only(forecast.Schedule)
 	case f.Pending == 0:
 		// Whoever is left waits for a retry, or for its answer.
 		f.Waits = c.waits
@@ -234,4 +239,17 @@ func (e *Engine) allowed(name string, now time.Time) (perSecond float64) {
 		perSecond += rate
 	}
 	return perSecond
+}
+
+// hours is when the run's windows are open next, from a time on, and until when.
+func (r *Run) hours(from time.Time) (opens, closes time.Time) {
+	opens = from
+	if !r.calendar.Open(from) {
+		var ok bool
+		if opens, ok = r.calendar.Change(from); !ok {
+			return time.Time{}, time.Time{}
+		}
+	}
+	closes, _ = r.calendar.Change(opens)
+	return opens, closes
 }

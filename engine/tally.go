@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"time"
+
 	"github.com/penstock-mail/penstock/engine/forecast"
 	"github.com/penstock-mail/penstock/engine/ledger"
 )
@@ -9,6 +11,8 @@ import (
 type tally struct {
 	// settled is every outcome, with a try or without.
 	settled uint64
+	// last is when the last of them came.
+	last time.Time
 	// tried is first tries, again retries.
 	tried, again forecast.Tally
 }
@@ -19,6 +23,7 @@ func (t *tally) count(s *ledger.Settlement) {
 		return // handed back
 	}
 	t.settled++
+	t.last = s.At
 	if !s.Attempted {
 		return
 	}
@@ -34,6 +39,9 @@ func (t *tally) count(s *ledger.Settlement) {
 
 func (t *tally) add(o *tally) {
 	t.settled += o.settled
+	if o.last.After(t.last) {
+		t.last = o.last
+	}
 	t.tried = t.tried.Plus(o.tried)
 	t.again = t.again.Plus(o.again)
 }

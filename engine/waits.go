@@ -142,7 +142,7 @@ func (r *Run) unplaced(now time.Time) forecast.Cause {
 	switch {
 	case e.pauses.Held(r.campaign.Name(), ""):
 		return forecast.Paused
-	case r.settings.StartAt.After(now):
+	case r.closed.Load() || r.StartsAt().After(now):
 		return forecast.Schedule
 	case e.lookups.len() == 0 && e.resolving.Load() == 0:
 		return forecast.Nothing

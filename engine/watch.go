@@ -46,7 +46,7 @@ type view struct {
 	window  forecast.Window
 	rate    forecast.Rate
 	settled uint64
-	at      time.Time
+	last    time.Time // when the last was settled
 	// idle is since when there has been nothing to do; zero: there is.
 	idle time.Time
 }
@@ -143,15 +143,14 @@ func (l *lane) look(now time.Time) (moves bool) {
 func (f *flow) seen(waits *forecast.Waits, now time.Time) {
 	v := f.view
 	if v == nil {
-		v = &view{at: now}
+		v = &view{last: now}
 		f.view = v
 	}
 	if !v.idle.IsZero() {
-		v.at, v.idle = now, time.Time{}
+		v.last, v.idle = now, time.Time{}
 	}
 	v.window.See(now, waits)
-	v.rate.Add(f.tally.settled-v.settled, now.Sub(v.at))
-	v.settled, v.at = f.tally.settled, now
+	v.progress(f, now)
 }
 
 // unseen is a look at a flow that has nothing to do, or is paused: that time does
@@ -173,8 +172,18 @@ func (f *flow) unseen(now time.Time) {
 		none := forecast.Only(forecast.Nothing)
 		v.window.See(now, &none)
 	}
-	v.rate.Add(f.tally.settled-v.settled, 0)
-	v.settled = f.tally.settled
+	v.progress(f, v.last)
+}
+
+// progress takes in what was settled since the last look.
+func (v *view) progress(f *flow, now time.Time) {
+	n := f.tally.settled - v.settled
+	if n == 0 {
+		v.rate.Wait(now.Sub(v.last))
+		return
+	}
+	v.rate.Add(n, f.tally.last.Sub(v.last))
+	v.settled, v.last = f.tally.settled, f.tally.last
 }
 
 // look keeps what is seen of a run as a whole.
@@ -189,10 +198,15 @@ func (r *Run) look(now time.Time) (moves bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.window.See(now, &unplaced)
-	if !o.at.IsZero() && r.activity.Load() > 0 && tried >= o.tried {
-		o.rate.Add(tried-o.tried, now.Sub(o.at))
+	switch {
+	case o.last.IsZero() || r.activity.Load() == 0:
+		o.tried, o.last = tried, now // idle time does not count
+	case tried > o.tried:
+		o.rate.Add(tried-o.tried, now.Sub(o.last))
+		o.tried, o.last = tried, now
+	default:
+		o.rate.Wait(now.Sub(o.last))
 	}
-	o.tried, o.at = tried, now
 	return r.activity.Load() > 0 && counts[ledger.Pending] > 0 && unplaced.Of(forecast.Paused) == 0
 }
 
@@ -204,5 +218,5 @@ type outside struct {
 	window forecast.Window
 	rate   forecast.Rate
 	tried  uint64
-	at     time.Time
+	last   time.Time // when tried was more than before
 }

@@ -23,6 +23,9 @@ type Flow struct {
 	Held bool
 	// Until is when it may go on; zero: it does.
 	Until time.Time
+	// Hours gives the first moment from a time on at which the hours allow to send,
+	// and when that ends, zero for never; nil: always.
+	Hours func(time.Time) (opens, closes time.Time)
 
 	// Tried and Again are first tries and retries that were answered, each with
 	// those of them that were deferred.

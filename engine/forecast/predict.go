@@ -58,32 +58,38 @@ func groupOf(f *Flow) group {
 
 // measure finds each flow's pace and share of deferrals.
 func (p *predictor) measure() {
-	tried := make(map[string]Tally)     // by campaign
-	limited := make(map[string]float64) // what flows behind a site's rate limit do together
-	idle := make(map[string]int)        // flows at a site that have done nothing
+	tried := make(map[string]Tally) // by campaign
+	type crowd struct {
+		pace float64
+		idle int // those that have done nothing
+	}
+	limited := make(map[string]crowd) // at sites, behind their rate limit
+	together := make(map[string]float64)
 	for i := range p.flows {
 		f := &p.flows[i]
 		tried[f.Campaign] = tried[f.Campaign].Plus(f.Tried)
+		together[f.Site] += f.PerSecond
 		if f.limited() {
-			limited[f.Site] += f.PerSecond
+			c := limited[f.Site]
+			c.pace += f.PerSecond
 			if f.PerSecond == 0 {
-				idle[f.Site]++
+				c.idle++
 			}
+			limited[f.Site] = c
 		}
 	}
 	for i := range p.flows {
 		f := &p.flows[i]
 		p.deferral[i] = f.Tried.share(tried[f.Campaign].share(0, 1), 10)
 		p.pace[i] = f.PerSecond
-		if !f.limited() {
-			continue
-		}
 		// The limit is known exactly, the rest was measured.
-		switch all := limited[f.Site]; {
-		case all == 0:
-			p.pace[i] = f.Allowed / float64(idle[f.Site])
-		default:
-			p.pace[i] = f.PerSecond * f.Allowed / all
+		switch c := limited[f.Site]; {
+		case f.limited() && c.pace == 0:
+			p.pace[i] = f.Allowed / float64(c.idle)
+		case f.limited():
+			p.pace[i] = f.PerSecond * f.Allowed / c.pace
+		case f.Allowed > 0 && together[f.Site] > f.Allowed:
+			p.pace[i] = f.PerSecond * f.Allowed / together[f.Site]
 		}
 	}
 }
@@ -199,18 +205,54 @@ func (p *predictor) forecast(i int, now time.Time) Forecast {
 		out.Held = f.Pending + f.Deferred
 		return out
 	}
-	rest := 0.0
+	from := now
 	if f.Pending > 0 && f.Until.After(now) {
-		rest = f.Until.Sub(now).Seconds()
+		from = f.Until
 	}
-	first := p.seconds[i] + rest
-	out.FirstPass = in(now, first)
+	out.FirstPass = f.worked(from, p.seconds[i])
 	if out.FirstPass.IsZero() {
 		return out
 	}
-	from, to := p.final(i, now, first)
-	out.FinalFrom, out.FinalTo = in(now, from), in(now, to)
+	first := out.FirstPass.Sub(now).Seconds()
+	earliest, latest := p.final(i, now, first)
+	out.FinalFrom, out.FinalTo = f.opened(now, earliest, first), f.opened(now, latest, first)
 	return out
+}
+
+// worked is when so many seconds of work are done that begin at a time, by the
+// hours that allow it; zero when it is beyond telling.
+func (f *Flow) worked(from time.Time, seconds float64) time.Time {
+	if f.Hours == nil || seconds == 0 {
+		return in(from, seconds)
+	}
+	const mostHours = 2000 // a year of days with a few openings each
+	for range mostHours {
+		opens, closes := f.Hours(from)
+		if opens.IsZero() {
+			return time.Time{}
+		}
+		open := closes.Sub(opens).Seconds()
+		if closes.IsZero() || seconds <= open {
+			return in(opens, seconds)
+		}
+		seconds -= open
+		from = closes
+	}
+	return time.Time{}
+}
+
+// opened is so many seconds from now or, when that is behind the first pass and
+// outside of the hours, when those begin again: a retry waits for that.
+func (f *Flow) opened(now time.Time, seconds, first float64) time.Time {
+	at := in(now, seconds)
+	if seconds <= first {
+		return in(now, first) // to the nanosecond
+	}
+	if f.Hours == nil || at.IsZero() {
+		return at
+	}
+	at, _ = f.Hours(at)
+	return at
 }
 
 // in is a time so many seconds from now; zero when it is beyond telling.
@@ -239,7 +281,7 @@ func (p *predictor) final(i int, now time.Time, first float64) (from, to float64
 	if expected >= 0.5 {
 		from = max(from, first+f.Retry.step(1))
 	}
-	if p.pace[i] > 0 {
+	if f.Pending > 0 && p.pace[i] > 0 {
 		from = max(from, (float64(f.Pending)+open)/p.pace[i])
 	}
 	// Half of them again, as long as no retry has said otherwise.

@@ -34,6 +34,7 @@ func TestFirstPass(t *testing.T) {
 		{"what is left at the pace measured", []Flow{{Pending: 1000, PerSecond: 10, Waits: slow}}, []float64{100}},
 		{"a limit is believed more than what was measured", []Flow{{Pending: 1000, PerSecond: 13, Allowed: 10, Waits: limited}}, []float64{100}},
 		{"a limit that nobody waits for is not", []Flow{{Pending: 1000, PerSecond: 5, Allowed: 10, Waits: slow}}, []float64{200}},
+		{"but nothing is faster than it", []Flow{{Pending: 1000, PerSecond: 12, Allowed: 10, Waits: slow}}, []float64{100}},
 		{"a limit at which nothing was done yet", []Flow{{Pending: 1000, Allowed: 10, Waits: limited}}, []float64{100}},
 		{"nothing is left", []Flow{{PerSecond: 10}}, []float64{0}},
 		{"nothing is known", []Flow{{Pending: 10}}, []float64{-1}},
@@ -177,10 +178,13 @@ func TestPredictHolds(t *testing.T) {
 			if took < float64(flows[i].Pending)/total*0.999-0.001 {
 				t.Fatalf("flow %d has %d pending and is done in %.3f s, though all together do %.1f/s", i, flows[i].Pending, took, total)
 			}
-			if f.FinalFrom.IsZero() || !f.FinalTo.IsZero() && f.FinalTo.Before(f.FinalFrom) {
+			if f.FinalFrom.IsZero() {
+				continue // beyond telling
+			}
+			if !f.FinalTo.IsZero() && f.FinalTo.Before(f.FinalFrom) {
 				t.Fatalf("flow %d: final from %v to %v", i, f.FinalFrom, f.FinalTo)
 			}
-			if flows[i].Expires.IsZero() && f.FinalFrom.Before(f.FirstPass) {
+			if flows[i].Expires.IsZero() && f.FinalFrom.Before(f.FirstPass.Add(-time.Microsecond)) {
 				t.Fatalf("flow %d: final at %v, before the first pass is done at %v", i, f.FinalFrom, f.FirstPass)
 			}
 		}
@@ -222,5 +226,36 @@ func TestSum(t *testing.T) {
 	}
 	if none := Sum([]Forecast{{Pending: 5, Held: 5}}); !none.FirstPass.IsZero() {
 		t.Errorf("all is paused and done at %v", none.FirstPass)
+	}
+}
+
+// TestHours: work goes on only while the hours allow it, and a retry that falls
+// due outside of them waits for the next.
+func TestHours(t *testing.T) {
+	t.Parallel()
+	// The first twenty minutes of each hour, after the first, are open.
+	hours := func(at time.Time) (opens, closes time.Time) {
+		start := at.Truncate(time.Hour)
+		if at.Sub(start) >= 20*time.Minute {
+			start = start.Add(time.Hour)
+		}
+		opens = at
+		if opens.Before(start) {
+			opens = start
+		}
+		return opens, start.Add(20 * time.Minute)
+	}
+	f := Flow{Pending: 3000, PerSecond: 1, Hours: hours, Retry: Retry{First: 30 * time.Minute, Max: 30 * time.Minute, Factor: 1}, Tried: Tally{1000, 0}}
+	got := Predict(t0.Add(10*time.Minute), []Flow{f})[0]
+	if want := t0.Add(2*time.Hour + 20*time.Minute); !got.FirstPass.Equal(want) || !got.FinalTo.Equal(want) {
+		t.Errorf("50 minutes of work are done at %v, final at %v, want %v", got.FirstPass, got.FinalTo, want)
+	}
+	f.Pending, f.Tried, f.Again = 2900, Tally{1000, 1}, Tally{1e6, 0}
+	if got := Predict(t0.Add(10*time.Minute), []Flow{f})[0]; !got.FinalFrom.Equal(t0.Add(3 * time.Hour)) {
+		t.Errorf("a retry half an hour later is at %v", got.FinalFrom)
+	}
+	f.Hours = func(time.Time) (opens, closes time.Time) { return time.Time{}, time.Time{} }
+	if got := Predict(t0, []Flow{f})[0]; !got.FirstPass.IsZero() {
+		t.Errorf("it is never open, and done at %v", got.FirstPass)
 	}
 }

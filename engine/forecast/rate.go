@@ -6,11 +6,19 @@ import (
 )
 
 // Rate is what was done per second lately, measured over the time in which there
-// was something to do. It looks back over a third of that time, so that the start
-// is soon forgotten, but not over more than settledSpan, or than it takes to see
-// enough of a slow one.
+// was something to do. It begins with the first that is done, so that connecting
+// does not count, and looks back over half of the time since; not over more
+// than settledSpan, or than it takes to see enough of a slow one.
+//
+// What is done comes in bursts: twenty connections to a distant server answer all
+// at once, and then for a round trip nobody does. So time counts when it has ended
+// in something done, and before that only what is more than the usual gap.
 type Rate struct {
-	done, span, life float64 // span and life in seconds
+	// done in span seconds and so many bursts; older ones count less.
+	done, span, bursts float64
+	// open is the seconds since something was done, life those since the first.
+	open, life float64
+	begun      bool
 }
 
 const (
@@ -20,27 +28,33 @@ const (
 	enough       = 30   // messages
 )
 
-// Add takes in that n were done in a time.
+// Add takes in that n more were done, the last of them so long after the last one
+// before.
 func (r *Rate) Add(n uint64, took time.Duration) {
-	s := took.Seconds()
-	if s <= 0 {
-		r.done += float64(n)
+	r.open = 0
+	if !r.begun {
+		r.begun = n > 0
 		return
 	}
+	s := max(0, took.Seconds())
 	r.life += s
 	longest := settledSpan
-	if slow := enough / max(r.PerSecond(), 1e-9); slow > longest {
+	if slow := enough / max(r.PerSecond(), 1e-9); slow > longest && r.span > 0 {
 		longest = min(slow, longestSpan)
 	}
-	kept := math.Exp(-s / max(shortestSpan, min(r.life/3, longest)))
+	kept := math.Exp(-s / max(shortestSpan, min(r.life/2, longest)))
 	r.done = r.done*kept + float64(n)
 	r.span = r.span*kept + s
+	r.bursts = r.bursts*kept + 1
 }
+
+// Wait takes in that nothing was done for so long since the last.
+func (r *Rate) Wait(since time.Duration) { r.open = max(0, since.Seconds()) }
 
 // PerSecond is the rate; 0 when nothing was done, or measured.
 func (r *Rate) PerSecond() float64 {
 	if r.span == 0 {
 		return 0
 	}
-	return r.done / r.span
+	return r.done / (r.span + max(0, r.open-r.span/r.bursts))
 }

@@ -86,12 +86,17 @@ func TestRate(t *testing.T) {
 	t.Parallel()
 	run := func(r *Rate, perSecond float64, seconds float64) {
 		const every = 50 * time.Millisecond
-		due := 0.0
+		due, open := 0.0, r.open
 		for range int(seconds / every.Seconds()) {
 			due += perSecond * every.Seconds()
+			open += every.Seconds()
 			n := math.Floor(due)
-			due -= n
-			r.Add(uint64(n), every)
+			if due -= n; n > 0 {
+				r.Add(uint64(n), time.Duration(open*float64(time.Second)))
+				open = 0
+			} else {
+				r.Wait(time.Duration(open * float64(time.Second)))
+			}
 		}
 	}
 	near := func(what string, r *Rate, want, within float64) {
@@ -116,6 +121,19 @@ func TestRate(t *testing.T) {
 	run(&start, 100, 1) // connections open
 	run(&start, 1000, 3)
 	near("after a slow start", &start, 1000, 0.05)
+
+	var bursts Rate
+	run(&bursts, 0, 2) // connecting does not count
+	for i := range 10 {
+		bursts.Add(20, time.Duration(bursts.open*float64(time.Second))+50*time.Millisecond)
+		if run(&bursts, 0, 0.45); i > 0 { // 20 every half second
+			near("in bursts", &bursts, 40, 0.02)
+		}
+	}
+	run(&bursts, 0, 60)
+	if got := bursts.PerSecond(); got > 4 {
+		t.Errorf("a minute after the last it is %.2f/s", got)
+	}
 
 	var slow Rate
 	run(&slow, 0.05, 1200)
