@@ -290,6 +290,9 @@ func (e *Engine) Drain(ctx context.Context) error {
 			r.onExpiry.Stop()
 		}
 		r.mu.Unlock()
+		if r.paced != nil {
+			r.paced.stop()
+		}
 		e.deferRows(r)
 	}
 	for _, l := range e.allLanes() {

@@ -79,9 +79,12 @@ type flow struct {
 	held         bool               // paused or cancelled: nothing of it begins
 	listed       bool               // stands in lane.flows
 	reserved     int                // places taken under max_in_doubt
-	paced        bool               // max_rate refused when it was asked last
 	tally        tally              // what was settled
 	view         *view              // what the watch saw of it; nil: nothing yet
+	// allowed is what max_rate lets begin and is not taken up yet; paced: stands in
+	// line for more.
+	allowed int
+	paced   bool
 }
 
 // offer puts the lane before the workers, once, if there is something for them
@@ -200,6 +203,8 @@ func (l *lane) unlist(f *flow) {
 		return
 	}
 	f.listed = false
+	f.unpaced(f.allowed)
+	f.allowed = 0
 	i := slices.Index(l.flows, f)
 	l.flows = slices.Delete(l.flows, i, i+1)
 }
@@ -229,6 +234,7 @@ func (l *lane) release(t *task, reserved int, more bool) {
 	f.reading--
 	f.reserved -= reserved - read
 	l.reserved -= reserved - read
+	f.unpaced(reserved - read)
 	if !t.batch.Empty() {
 		l.preparing.push(t)
 	}

@@ -40,7 +40,7 @@ func (l *lane) contend() (room int) {
 		return 0
 	}
 	for _, f := range l.flows {
-		if !f.held && f.limit() > f.reserved {
+		if !f.held && f.limit() > f.reserved && (f.allowed > 0 || !f.paced) {
 			l.among = append(l.among, f)
 			l.theirs = append(l.theirs, f.turns)
 		}
@@ -92,9 +92,9 @@ func (l *lane) reserve() (f *flow, d *destination, n int, ok bool) {
 		if f == nil || f.destinations.len() == 0 {
 			return nil, nil, 0, false
 		}
-		n = f.run.pace(l, min(f.limit()-f.reserved, room, batchSize))
-		if f.paced = n == 0; f.paced {
-			// It is asked again when its rate allows.
+		n = f.pace(min(f.limit()-f.reserved, room, batchSize))
+		if n == 0 {
+			// It is offered again when its rate allows.
 			i := slices.Index(l.among, f)
 			l.among, l.theirs = slices.Delete(l.among, i, i+1), slices.Delete(l.theirs, i, i+1)
 			continue

@@ -10,7 +10,6 @@ import (
 	"github.com/penstock-mail/penstock/engine/compose"
 	"github.com/penstock-mail/penstock/engine/hours"
 	"github.com/penstock-mail/penstock/engine/ledger"
-	"github.com/penstock-mail/penstock/throttle"
 )
 
 // Run is one campaign being sent.
@@ -22,8 +21,7 @@ type Run struct {
 	never    []*campaign.Suppression
 	// signatures are put on every message; nil: none.
 	signatures *signatures
-	rate       *throttle.Pace // nil: no max_rate
-	paced      paced
+	paced      *paced    // nil: no max_rate
 	loaded     time.Time // Date of every message
 
 	// since is when sending began, in nanoseconds of Unix time; 0 before that.
@@ -197,19 +195,6 @@ func (r *Run) Done() bool {
 	default:
 		return false
 	}
-}
-
-// pace is how many of n the campaign's max_rate allows to begin now; when it is
-// none, the lane is offered again when one may.
-func (r *Run) pace(l *lane, n int) int {
-	if r.rate == nil {
-		return n
-	}
-	granted, wait := r.rate.Take(r.engine.now(), n)
-	if granted == 0 {
-		r.paced.put(l, wait)
-	}
-	return granted
 }
 
 // recipient is what the template needs to know of one.

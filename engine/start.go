@@ -140,7 +140,7 @@ func (e *Engine) newRun(c *ledger.Campaign) (*Run, error) {
 	}
 	r.closed.Store(!r.calendar.Open(e.now()))
 	if rate := settings.MaxRate; rate.Count > 0 {
-		r.rate = throttle.NewPace(throttle.Rate{Count: rate.Count, Per: rate.Per})
+		r.paced = newPaced(throttle.Rate{Count: rate.Count, Per: rate.Per}, e.now)
 	}
 	if set.Len() > 0 {
 		r.signatures = newSignatures(set, template)

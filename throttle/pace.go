@@ -15,7 +15,7 @@ type Pace struct {
 }
 
 // NewPace makes a pace of this rate: over any time it allows that much, and
-// never more than a second's worth at once.
+// never more than a quarter of a second's worth at once.
 func NewPace(r Rate) *Pace {
 	return &Pace{limiter: retune(nil, time.Time{}, r.PerSecond())}
 }
