@@ -47,6 +47,7 @@ var methods = map[string]Method{
 	"penstock.v1.CampaignService/PauseCampaign":  changes(Operate),
 	"penstock.v1.CampaignService/ResumeCampaign": changes(Operate),
 	"penstock.v1.CampaignService/CancelCampaign": changes(Operate),
+	"penstock.v1.CampaignService/CloneCampaign":  changes(Operate).long(),
 	"penstock.v1.CampaignService/DeleteCampaign": changes(Operate),
 	"penstock.v1.CampaignService/GetReport":      asks(Read).long(),
 	"penstock.v1.CampaignService/GetRecipient":   asks(Read),

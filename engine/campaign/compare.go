@@ -66,6 +66,10 @@ func (s *Snapshot) Compare(c *Campaign) error {
 	if s.AddressField != c.AddressField {
 		what = append(what, fmt.Sprintf("address_field was %q, is %q", s.AddressField, c.AddressField))
 	}
+	if s.Origin != nil {
+		what = append(what, "it is a copy of campaign "+s.Origin.Campaign+" and not from files")
+		return &Changed{ID: s.ID, Path: c.Path, What: what}
+	}
 	recipients, err := s.recipientChanges(c.Recipients)
 	if err != nil {
 		return err

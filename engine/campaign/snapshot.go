@@ -26,6 +26,8 @@ type Snapshot struct {
 	Message      []byte       `json:"message,omitempty"`
 	AddressField string       `json:"address_field"`
 	Recipients   []FrozenFile `json:"recipients"`
+	// Origin is where the recipients of a copy came from; nil: from files.
+	Origin *Origin `json:"origin,omitempty"`
 }
 
 // FrozenFile is a recipient file as it was loaded. What can be read only once
@@ -102,7 +104,7 @@ func DecodeSnapshot(encoded []byte) (*Snapshot, error) {
 // Hash identifies what is frozen: equal snapshots have equal hashes, wherever
 // their files lay and whenever these were written.
 func (s *Snapshot) Hash() [sha256.Size]byte {
-	plain := Snapshot{Version: s.Version, ID: s.ID, Content: withoutPlaces(s.Content), AddressField: s.AddressField}
+	plain := Snapshot{Version: s.Version, ID: s.ID, Content: withoutPlaces(s.Content), AddressField: s.AddressField, Origin: s.Origin}
 	for _, f := range s.Recipients {
 		plain.Recipients = append(plain.Recipients, FrozenFile{Regular: f.Regular, Size: f.Size, SHA256: f.SHA256})
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/penstock-mail/penstock/engine"
 	"github.com/penstock-mail/penstock/engine/access"
+	"github.com/penstock-mail/penstock/engine/campaign"
 	pb "github.com/penstock-mail/penstock/engine/control/penstockv1"
 	"github.com/penstock-mail/penstock/engine/ledger"
 	"github.com/penstock-mail/penstock/engine/pause"
@@ -93,10 +94,17 @@ func status(err error) error {
 		return connect.NewError(connect.CodeNotFound, err)
 	case errors.Is(err, access.ErrTooManyTokens):
 		return connect.NewError(connect.CodeResourceExhausted, err)
-	case errors.Is(err, ledger.ErrFilter), errors.Is(err, pause.ErrInvalid), errors.Is(err, engine.ErrInvalidLimits):
+	case errors.As(err, new(*campaign.Copied)):
+		return connect.NewError(connect.CodeAlreadyExists, err)
+	case errors.Is(err, engine.ErrBusy):
+		return connect.NewError(connect.CodeAborted, err)
+	case errors.Is(err, ledger.ErrLowSpace):
+		return connect.NewError(connect.CodeResourceExhausted, err)
+	case errors.Is(err, engine.ErrCopy), errors.Is(err, ledger.ErrFilter), errors.Is(err, pause.ErrInvalid), errors.Is(err, engine.ErrInvalidLimits):
 		return connect.NewError(connect.CodeInvalidArgument, err)
 	case errors.As(err, &mistakes), errors.Is(err, pause.ErrNotHeld), errors.Is(err, ledger.ErrNotEnded),
 		errors.Is(err, engine.ErrCancelled), errors.Is(err, engine.ErrFinished), errors.Is(err, engine.ErrBegun),
+		errors.Is(err, engine.ErrNotYet), errors.Is(err, engine.ErrNobody),
 		errors.Is(err, engine.ErrNotSending):
 		return connect.NewError(connect.CodeFailedPrecondition, err)
 	case errors.Is(err, ledger.ErrClosed), errors.Is(err, engine.ErrDraining):

@@ -945,6 +945,127 @@ func (x *CancelCampaignResponse) GetCampaign() *Campaign {
 	return nil
 }
 
+// CloneCampaignRequest says what is copied.
+type CloneCampaignRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The campaign to copy from.
+	CampaignId string `protobuf:"bytes,1,opt,name=campaign_id,json=campaignId,proto3" json:"campaign_id,omitempty"`
+	// The id of the copy: 1 to 64 letters, digits, dots, hyphens or underscores,
+	// beginning with a letter or digit.
+	NewCampaignId string `protobuf:"bytes,2,opt,name=new_campaign_id,json=newCampaignId,proto3" json:"new_campaign_id,omitempty"`
+	// delivered, bounced, expired, cancelled, uncertain: at least one.
+	States []string `protobuf:"bytes,3,rep,name=states,proto3" json:"states,omitempty"`
+	// Start it, too; otherwise it waits for StartCampaign. The same request with
+	// another start is the same request.
+	Start         bool `protobuf:"varint,4,opt,name=start,proto3" json:"start,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CloneCampaignRequest) Reset() {
+	*x = CloneCampaignRequest{}
+	mi := &file_penstock_v1_campaign_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CloneCampaignRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CloneCampaignRequest) ProtoMessage() {}
+
+func (x *CloneCampaignRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_v1_campaign_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CloneCampaignRequest.ProtoReflect.Descriptor instead.
+func (*CloneCampaignRequest) Descriptor() ([]byte, []int) {
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *CloneCampaignRequest) GetCampaignId() string {
+	if x != nil {
+		return x.CampaignId
+	}
+	return ""
+}
+
+func (x *CloneCampaignRequest) GetNewCampaignId() string {
+	if x != nil {
+		return x.NewCampaignId
+	}
+	return ""
+}
+
+func (x *CloneCampaignRequest) GetStates() []string {
+	if x != nil {
+		return x.States
+	}
+	return nil
+}
+
+func (x *CloneCampaignRequest) GetStart() bool {
+	if x != nil {
+		return x.Start
+	}
+	return false
+}
+
+// CloneCampaignResponse is how the copy stands.
+type CloneCampaignResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The copy.
+	Campaign      *Campaign `protobuf:"bytes,1,opt,name=campaign,proto3" json:"campaign,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CloneCampaignResponse) Reset() {
+	*x = CloneCampaignResponse{}
+	mi := &file_penstock_v1_campaign_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CloneCampaignResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CloneCampaignResponse) ProtoMessage() {}
+
+func (x *CloneCampaignResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_v1_campaign_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CloneCampaignResponse.ProtoReflect.Descriptor instead.
+func (*CloneCampaignResponse) Descriptor() ([]byte, []int) {
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *CloneCampaignResponse) GetCampaign() *Campaign {
+	if x != nil {
+		return x.Campaign
+	}
+	return nil
+}
+
 // DeleteCampaignRequest names a campaign.
 type DeleteCampaignRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -956,7 +1077,7 @@ type DeleteCampaignRequest struct {
 
 func (x *DeleteCampaignRequest) Reset() {
 	*x = DeleteCampaignRequest{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[14]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -968,7 +1089,7 @@ func (x *DeleteCampaignRequest) String() string {
 func (*DeleteCampaignRequest) ProtoMessage() {}
 
 func (x *DeleteCampaignRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[14]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -981,7 +1102,7 @@ func (x *DeleteCampaignRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteCampaignRequest.ProtoReflect.Descriptor instead.
 func (*DeleteCampaignRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{14}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *DeleteCampaignRequest) GetCampaignId() string {
@@ -1002,7 +1123,7 @@ type DeleteCampaignResponse struct {
 
 func (x *DeleteCampaignResponse) Reset() {
 	*x = DeleteCampaignResponse{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[15]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1014,7 +1135,7 @@ func (x *DeleteCampaignResponse) String() string {
 func (*DeleteCampaignResponse) ProtoMessage() {}
 
 func (x *DeleteCampaignResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[15]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1027,7 +1148,7 @@ func (x *DeleteCampaignResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteCampaignResponse.ProtoReflect.Descriptor instead.
 func (*DeleteCampaignResponse) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{15}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *DeleteCampaignResponse) GetCampaign() *Campaign {
@@ -1048,7 +1169,7 @@ type GetReportRequest struct {
 
 func (x *GetReportRequest) Reset() {
 	*x = GetReportRequest{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[16]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1060,7 +1181,7 @@ func (x *GetReportRequest) String() string {
 func (*GetReportRequest) ProtoMessage() {}
 
 func (x *GetReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[16]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1073,7 +1194,7 @@ func (x *GetReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReportRequest.ProtoReflect.Descriptor instead.
 func (*GetReportRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{16}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GetReportRequest) GetCampaignId() string {
@@ -1094,7 +1215,7 @@ type GetReportResponse struct {
 
 func (x *GetReportResponse) Reset() {
 	*x = GetReportResponse{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[17]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1106,7 +1227,7 @@ func (x *GetReportResponse) String() string {
 func (*GetReportResponse) ProtoMessage() {}
 
 func (x *GetReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[17]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1119,7 +1240,7 @@ func (x *GetReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReportResponse.ProtoReflect.Descriptor instead.
 func (*GetReportResponse) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{17}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GetReportResponse) GetReportJson() []byte {
@@ -1142,7 +1263,7 @@ type GetRecipientRequest struct {
 
 func (x *GetRecipientRequest) Reset() {
 	*x = GetRecipientRequest{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[18]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1154,7 +1275,7 @@ func (x *GetRecipientRequest) String() string {
 func (*GetRecipientRequest) ProtoMessage() {}
 
 func (x *GetRecipientRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[18]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1167,7 +1288,7 @@ func (x *GetRecipientRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRecipientRequest.ProtoReflect.Descriptor instead.
 func (*GetRecipientRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{18}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GetRecipientRequest) GetCampaignId() string {
@@ -1197,7 +1318,7 @@ type GetRecipientResponse struct {
 
 func (x *GetRecipientResponse) Reset() {
 	*x = GetRecipientResponse{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[19]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1209,7 +1330,7 @@ func (x *GetRecipientResponse) String() string {
 func (*GetRecipientResponse) ProtoMessage() {}
 
 func (x *GetRecipientResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[19]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1222,7 +1343,7 @@ func (x *GetRecipientResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRecipientResponse.ProtoReflect.Descriptor instead.
 func (*GetRecipientResponse) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{19}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GetRecipientResponse) GetRecipient() *Recipient {
@@ -1256,7 +1377,7 @@ type Recipient struct {
 
 func (x *Recipient) Reset() {
 	*x = Recipient{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[20]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1268,7 +1389,7 @@ func (x *Recipient) String() string {
 func (*Recipient) ProtoMessage() {}
 
 func (x *Recipient) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[20]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1281,7 +1402,7 @@ func (x *Recipient) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Recipient.ProtoReflect.Descriptor instead.
 func (*Recipient) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{20}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Recipient) GetSeq() uint32 {
@@ -1347,7 +1468,7 @@ type Attempt struct {
 
 func (x *Attempt) Reset() {
 	*x = Attempt{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[21]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1359,7 +1480,7 @@ func (x *Attempt) String() string {
 func (*Attempt) ProtoMessage() {}
 
 func (x *Attempt) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[21]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1372,7 +1493,7 @@ func (x *Attempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attempt.ProtoReflect.Descriptor instead.
 func (*Attempt) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{21}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Attempt) GetNumber() uint32 {
@@ -1481,7 +1602,7 @@ type FindRecipientRequest struct {
 
 func (x *FindRecipientRequest) Reset() {
 	*x = FindRecipientRequest{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[22]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1493,7 +1614,7 @@ func (x *FindRecipientRequest) String() string {
 func (*FindRecipientRequest) ProtoMessage() {}
 
 func (x *FindRecipientRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[22]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1506,7 +1627,7 @@ func (x *FindRecipientRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindRecipientRequest.ProtoReflect.Descriptor instead.
 func (*FindRecipientRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{22}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *FindRecipientRequest) GetAddress() string {
@@ -1543,7 +1664,7 @@ type FindRecipientResponse struct {
 
 func (x *FindRecipientResponse) Reset() {
 	*x = FindRecipientResponse{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[23]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1555,7 +1676,7 @@ func (x *FindRecipientResponse) String() string {
 func (*FindRecipientResponse) ProtoMessage() {}
 
 func (x *FindRecipientResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[23]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1568,7 +1689,7 @@ func (x *FindRecipientResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindRecipientResponse.ProtoReflect.Descriptor instead.
 func (*FindRecipientResponse) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{23}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *FindRecipientResponse) GetFound() []*FoundRecipient {
@@ -1602,7 +1723,7 @@ type FoundRecipient struct {
 
 func (x *FoundRecipient) Reset() {
 	*x = FoundRecipient{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[24]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1614,7 +1735,7 @@ func (x *FoundRecipient) String() string {
 func (*FoundRecipient) ProtoMessage() {}
 
 func (x *FoundRecipient) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[24]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1627,7 +1748,7 @@ func (x *FoundRecipient) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FoundRecipient.ProtoReflect.Descriptor instead.
 func (*FoundRecipient) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{24}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *FoundRecipient) GetCampaignId() string {
@@ -1691,7 +1812,7 @@ type ListOutcomesRequest struct {
 
 func (x *ListOutcomesRequest) Reset() {
 	*x = ListOutcomesRequest{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[25]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1703,7 +1824,7 @@ func (x *ListOutcomesRequest) String() string {
 func (*ListOutcomesRequest) ProtoMessage() {}
 
 func (x *ListOutcomesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[25]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1716,7 +1837,7 @@ func (x *ListOutcomesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOutcomesRequest.ProtoReflect.Descriptor instead.
 func (*ListOutcomesRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{25}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListOutcomesRequest) GetCampaignId() string {
@@ -1803,7 +1924,7 @@ type ListOutcomesResponse struct {
 
 func (x *ListOutcomesResponse) Reset() {
 	*x = ListOutcomesResponse{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[26]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1815,7 +1936,7 @@ func (x *ListOutcomesResponse) String() string {
 func (*ListOutcomesResponse) ProtoMessage() {}
 
 func (x *ListOutcomesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[26]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1828,7 +1949,7 @@ func (x *ListOutcomesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOutcomesResponse.ProtoReflect.Descriptor instead.
 func (*ListOutcomesResponse) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{26}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListOutcomesResponse) GetOutcomes() []*Outcome {
@@ -1860,7 +1981,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[27]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1872,7 +1993,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[27]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1885,7 +2006,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{27}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Outcome) GetRecipient() *Recipient {
@@ -1920,7 +2041,7 @@ type ListRejectsRequest struct {
 
 func (x *ListRejectsRequest) Reset() {
 	*x = ListRejectsRequest{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[28]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1932,7 +2053,7 @@ func (x *ListRejectsRequest) String() string {
 func (*ListRejectsRequest) ProtoMessage() {}
 
 func (x *ListRejectsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[28]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1945,7 +2066,7 @@ func (x *ListRejectsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRejectsRequest.ProtoReflect.Descriptor instead.
 func (*ListRejectsRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{28}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListRejectsRequest) GetCampaignId() string {
@@ -1966,7 +2087,7 @@ type ListRejectsResponse struct {
 
 func (x *ListRejectsResponse) Reset() {
 	*x = ListRejectsResponse{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[29]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1978,7 +2099,7 @@ func (x *ListRejectsResponse) String() string {
 func (*ListRejectsResponse) ProtoMessage() {}
 
 func (x *ListRejectsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[29]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1991,7 +2112,7 @@ func (x *ListRejectsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRejectsResponse.ProtoReflect.Descriptor instead.
 func (*ListRejectsResponse) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{29}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListRejectsResponse) GetRejects() []*Reject {
@@ -2022,7 +2143,7 @@ type Reject struct {
 
 func (x *Reject) Reset() {
 	*x = Reject{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[30]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2034,7 +2155,7 @@ func (x *Reject) String() string {
 func (*Reject) ProtoMessage() {}
 
 func (x *Reject) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[30]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2047,7 +2168,7 @@ func (x *Reject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reject.ProtoReflect.Descriptor instead.
 func (*Reject) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{30}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Reject) GetSeq() uint32 {
@@ -2164,6 +2285,14 @@ const file_penstock_v1_campaign_proto_rawDesc = "" +
 	"\vcampaign_id\x18\x01 \x01(\tR\n" +
 	"campaignId\"K\n" +
 	"\x16CancelCampaignResponse\x121\n" +
+	"\bcampaign\x18\x01 \x01(\v2\x15.penstock.v1.CampaignR\bcampaign\"\x8d\x01\n" +
+	"\x14CloneCampaignRequest\x12\x1f\n" +
+	"\vcampaign_id\x18\x01 \x01(\tR\n" +
+	"campaignId\x12&\n" +
+	"\x0fnew_campaign_id\x18\x02 \x01(\tR\rnewCampaignId\x12\x16\n" +
+	"\x06states\x18\x03 \x03(\tR\x06states\x12\x14\n" +
+	"\x05start\x18\x04 \x01(\bR\x05start\"J\n" +
+	"\x15CloneCampaignResponse\x121\n" +
 	"\bcampaign\x18\x01 \x01(\v2\x15.penstock.v1.CampaignR\bcampaign\"8\n" +
 	"\x15DeleteCampaignRequest\x12\x1f\n" +
 	"\vcampaign_id\x18\x01 \x01(\tR\n" +
@@ -2248,14 +2377,15 @@ const file_penstock_v1_campaign_proto_rawDesc = "" +
 	"\x04line\x18\x03 \x01(\rR\x04line\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x16\n" +
 	"\x06detail\x18\x05 \x01(\tR\x06detail\x12\x18\n" +
-	"\aaddress\x18\x06 \x01(\tR\aaddress2\xa0\b\n" +
+	"\aaddress\x18\x06 \x01(\tR\aaddress2\xf8\b\n" +
 	"\x0fCampaignService\x12V\n" +
 	"\rStartCampaign\x12!.penstock.v1.StartCampaignRequest\x1a\".penstock.v1.StartCampaignResponse\x12V\n" +
 	"\rListCampaigns\x12!.penstock.v1.ListCampaignsRequest\x1a\".penstock.v1.ListCampaignsResponse\x12P\n" +
 	"\vGetCampaign\x12\x1f.penstock.v1.GetCampaignRequest\x1a .penstock.v1.GetCampaignResponse\x12V\n" +
 	"\rPauseCampaign\x12!.penstock.v1.PauseCampaignRequest\x1a\".penstock.v1.PauseCampaignResponse\x12Y\n" +
 	"\x0eResumeCampaign\x12\".penstock.v1.ResumeCampaignRequest\x1a#.penstock.v1.ResumeCampaignResponse\x12Y\n" +
-	"\x0eCancelCampaign\x12\".penstock.v1.CancelCampaignRequest\x1a#.penstock.v1.CancelCampaignResponse\x12Y\n" +
+	"\x0eCancelCampaign\x12\".penstock.v1.CancelCampaignRequest\x1a#.penstock.v1.CancelCampaignResponse\x12V\n" +
+	"\rCloneCampaign\x12!.penstock.v1.CloneCampaignRequest\x1a\".penstock.v1.CloneCampaignResponse\x12Y\n" +
 	"\x0eDeleteCampaign\x12\".penstock.v1.DeleteCampaignRequest\x1a#.penstock.v1.DeleteCampaignResponse\x12J\n" +
 	"\tGetReport\x12\x1d.penstock.v1.GetReportRequest\x1a\x1e.penstock.v1.GetReportResponse\x12S\n" +
 	"\fGetRecipient\x12 .penstock.v1.GetRecipientRequest\x1a!.penstock.v1.GetRecipientResponse\x12V\n" +
@@ -2275,7 +2405,7 @@ func file_penstock_v1_campaign_proto_rawDescGZIP() []byte {
 	return file_penstock_v1_campaign_proto_rawDescData
 }
 
-var file_penstock_v1_campaign_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_penstock_v1_campaign_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_penstock_v1_campaign_proto_goTypes = []any{
 	(*Campaign)(nil),               // 0: penstock.v1.Campaign
 	(*Counts)(nil),                 // 1: penstock.v1.Counts
@@ -2291,88 +2421,93 @@ var file_penstock_v1_campaign_proto_goTypes = []any{
 	(*ResumeCampaignResponse)(nil), // 11: penstock.v1.ResumeCampaignResponse
 	(*CancelCampaignRequest)(nil),  // 12: penstock.v1.CancelCampaignRequest
 	(*CancelCampaignResponse)(nil), // 13: penstock.v1.CancelCampaignResponse
-	(*DeleteCampaignRequest)(nil),  // 14: penstock.v1.DeleteCampaignRequest
-	(*DeleteCampaignResponse)(nil), // 15: penstock.v1.DeleteCampaignResponse
-	(*GetReportRequest)(nil),       // 16: penstock.v1.GetReportRequest
-	(*GetReportResponse)(nil),      // 17: penstock.v1.GetReportResponse
-	(*GetRecipientRequest)(nil),    // 18: penstock.v1.GetRecipientRequest
-	(*GetRecipientResponse)(nil),   // 19: penstock.v1.GetRecipientResponse
-	(*Recipient)(nil),              // 20: penstock.v1.Recipient
-	(*Attempt)(nil),                // 21: penstock.v1.Attempt
-	(*FindRecipientRequest)(nil),   // 22: penstock.v1.FindRecipientRequest
-	(*FindRecipientResponse)(nil),  // 23: penstock.v1.FindRecipientResponse
-	(*FoundRecipient)(nil),         // 24: penstock.v1.FoundRecipient
-	(*ListOutcomesRequest)(nil),    // 25: penstock.v1.ListOutcomesRequest
-	(*ListOutcomesResponse)(nil),   // 26: penstock.v1.ListOutcomesResponse
-	(*Outcome)(nil),                // 27: penstock.v1.Outcome
-	(*ListRejectsRequest)(nil),     // 28: penstock.v1.ListRejectsRequest
-	(*ListRejectsResponse)(nil),    // 29: penstock.v1.ListRejectsResponse
-	(*Reject)(nil),                 // 30: penstock.v1.Reject
-	(*timestamppb.Timestamp)(nil),  // 31: google.protobuf.Timestamp
-	(*Pause)(nil),                  // 32: penstock.v1.Pause
-	(*durationpb.Duration)(nil),    // 33: google.protobuf.Duration
+	(*CloneCampaignRequest)(nil),   // 14: penstock.v1.CloneCampaignRequest
+	(*CloneCampaignResponse)(nil),  // 15: penstock.v1.CloneCampaignResponse
+	(*DeleteCampaignRequest)(nil),  // 16: penstock.v1.DeleteCampaignRequest
+	(*DeleteCampaignResponse)(nil), // 17: penstock.v1.DeleteCampaignResponse
+	(*GetReportRequest)(nil),       // 18: penstock.v1.GetReportRequest
+	(*GetReportResponse)(nil),      // 19: penstock.v1.GetReportResponse
+	(*GetRecipientRequest)(nil),    // 20: penstock.v1.GetRecipientRequest
+	(*GetRecipientResponse)(nil),   // 21: penstock.v1.GetRecipientResponse
+	(*Recipient)(nil),              // 22: penstock.v1.Recipient
+	(*Attempt)(nil),                // 23: penstock.v1.Attempt
+	(*FindRecipientRequest)(nil),   // 24: penstock.v1.FindRecipientRequest
+	(*FindRecipientResponse)(nil),  // 25: penstock.v1.FindRecipientResponse
+	(*FoundRecipient)(nil),         // 26: penstock.v1.FoundRecipient
+	(*ListOutcomesRequest)(nil),    // 27: penstock.v1.ListOutcomesRequest
+	(*ListOutcomesResponse)(nil),   // 28: penstock.v1.ListOutcomesResponse
+	(*Outcome)(nil),                // 29: penstock.v1.Outcome
+	(*ListRejectsRequest)(nil),     // 30: penstock.v1.ListRejectsRequest
+	(*ListRejectsResponse)(nil),    // 31: penstock.v1.ListRejectsResponse
+	(*Reject)(nil),                 // 32: penstock.v1.Reject
+	(*timestamppb.Timestamp)(nil),  // 33: google.protobuf.Timestamp
+	(*Pause)(nil),                  // 34: penstock.v1.Pause
+	(*durationpb.Duration)(nil),    // 35: google.protobuf.Duration
 }
 var file_penstock_v1_campaign_proto_depIdxs = []int32{
 	1,  // 0: penstock.v1.Campaign.counts:type_name -> penstock.v1.Counts
-	31, // 1: penstock.v1.Campaign.created:type_name -> google.protobuf.Timestamp
-	31, // 2: penstock.v1.Campaign.started:type_name -> google.protobuf.Timestamp
-	31, // 3: penstock.v1.Campaign.finished:type_name -> google.protobuf.Timestamp
-	31, // 4: penstock.v1.Campaign.cancelled:type_name -> google.protobuf.Timestamp
-	32, // 5: penstock.v1.Campaign.pauses:type_name -> penstock.v1.Pause
-	31, // 6: penstock.v1.Campaign.start_at:type_name -> google.protobuf.Timestamp
-	31, // 7: penstock.v1.Campaign.opens_at:type_name -> google.protobuf.Timestamp
-	31, // 8: penstock.v1.StartCampaignRequest.at:type_name -> google.protobuf.Timestamp
+	33, // 1: penstock.v1.Campaign.created:type_name -> google.protobuf.Timestamp
+	33, // 2: penstock.v1.Campaign.started:type_name -> google.protobuf.Timestamp
+	33, // 3: penstock.v1.Campaign.finished:type_name -> google.protobuf.Timestamp
+	33, // 4: penstock.v1.Campaign.cancelled:type_name -> google.protobuf.Timestamp
+	34, // 5: penstock.v1.Campaign.pauses:type_name -> penstock.v1.Pause
+	33, // 6: penstock.v1.Campaign.start_at:type_name -> google.protobuf.Timestamp
+	33, // 7: penstock.v1.Campaign.opens_at:type_name -> google.protobuf.Timestamp
+	33, // 8: penstock.v1.StartCampaignRequest.at:type_name -> google.protobuf.Timestamp
 	0,  // 9: penstock.v1.StartCampaignResponse.campaign:type_name -> penstock.v1.Campaign
 	0,  // 10: penstock.v1.ListCampaignsResponse.campaigns:type_name -> penstock.v1.Campaign
 	0,  // 11: penstock.v1.GetCampaignResponse.campaign:type_name -> penstock.v1.Campaign
 	0,  // 12: penstock.v1.PauseCampaignResponse.campaign:type_name -> penstock.v1.Campaign
 	0,  // 13: penstock.v1.ResumeCampaignResponse.campaign:type_name -> penstock.v1.Campaign
 	0,  // 14: penstock.v1.CancelCampaignResponse.campaign:type_name -> penstock.v1.Campaign
-	0,  // 15: penstock.v1.DeleteCampaignResponse.campaign:type_name -> penstock.v1.Campaign
-	20, // 16: penstock.v1.GetRecipientResponse.recipient:type_name -> penstock.v1.Recipient
-	21, // 17: penstock.v1.GetRecipientResponse.attempts:type_name -> penstock.v1.Attempt
-	31, // 18: penstock.v1.Recipient.due:type_name -> google.protobuf.Timestamp
-	31, // 19: penstock.v1.Attempt.time:type_name -> google.protobuf.Timestamp
-	33, // 20: penstock.v1.Attempt.took:type_name -> google.protobuf.Duration
-	24, // 21: penstock.v1.FindRecipientResponse.found:type_name -> penstock.v1.FoundRecipient
-	31, // 22: penstock.v1.FoundRecipient.created:type_name -> google.protobuf.Timestamp
-	20, // 23: penstock.v1.FoundRecipient.recipient:type_name -> penstock.v1.Recipient
-	21, // 24: penstock.v1.FoundRecipient.attempts:type_name -> penstock.v1.Attempt
-	31, // 25: penstock.v1.ListOutcomesRequest.from:type_name -> google.protobuf.Timestamp
-	31, // 26: penstock.v1.ListOutcomesRequest.until:type_name -> google.protobuf.Timestamp
-	27, // 27: penstock.v1.ListOutcomesResponse.outcomes:type_name -> penstock.v1.Outcome
-	20, // 28: penstock.v1.Outcome.recipient:type_name -> penstock.v1.Recipient
-	21, // 29: penstock.v1.Outcome.last:type_name -> penstock.v1.Attempt
-	30, // 30: penstock.v1.ListRejectsResponse.rejects:type_name -> penstock.v1.Reject
-	2,  // 31: penstock.v1.CampaignService.StartCampaign:input_type -> penstock.v1.StartCampaignRequest
-	4,  // 32: penstock.v1.CampaignService.ListCampaigns:input_type -> penstock.v1.ListCampaignsRequest
-	6,  // 33: penstock.v1.CampaignService.GetCampaign:input_type -> penstock.v1.GetCampaignRequest
-	8,  // 34: penstock.v1.CampaignService.PauseCampaign:input_type -> penstock.v1.PauseCampaignRequest
-	10, // 35: penstock.v1.CampaignService.ResumeCampaign:input_type -> penstock.v1.ResumeCampaignRequest
-	12, // 36: penstock.v1.CampaignService.CancelCampaign:input_type -> penstock.v1.CancelCampaignRequest
-	14, // 37: penstock.v1.CampaignService.DeleteCampaign:input_type -> penstock.v1.DeleteCampaignRequest
-	16, // 38: penstock.v1.CampaignService.GetReport:input_type -> penstock.v1.GetReportRequest
-	18, // 39: penstock.v1.CampaignService.GetRecipient:input_type -> penstock.v1.GetRecipientRequest
-	22, // 40: penstock.v1.CampaignService.FindRecipient:input_type -> penstock.v1.FindRecipientRequest
-	25, // 41: penstock.v1.CampaignService.ListOutcomes:input_type -> penstock.v1.ListOutcomesRequest
-	28, // 42: penstock.v1.CampaignService.ListRejects:input_type -> penstock.v1.ListRejectsRequest
-	3,  // 43: penstock.v1.CampaignService.StartCampaign:output_type -> penstock.v1.StartCampaignResponse
-	5,  // 44: penstock.v1.CampaignService.ListCampaigns:output_type -> penstock.v1.ListCampaignsResponse
-	7,  // 45: penstock.v1.CampaignService.GetCampaign:output_type -> penstock.v1.GetCampaignResponse
-	9,  // 46: penstock.v1.CampaignService.PauseCampaign:output_type -> penstock.v1.PauseCampaignResponse
-	11, // 47: penstock.v1.CampaignService.ResumeCampaign:output_type -> penstock.v1.ResumeCampaignResponse
-	13, // 48: penstock.v1.CampaignService.CancelCampaign:output_type -> penstock.v1.CancelCampaignResponse
-	15, // 49: penstock.v1.CampaignService.DeleteCampaign:output_type -> penstock.v1.DeleteCampaignResponse
-	17, // 50: penstock.v1.CampaignService.GetReport:output_type -> penstock.v1.GetReportResponse
-	19, // 51: penstock.v1.CampaignService.GetRecipient:output_type -> penstock.v1.GetRecipientResponse
-	23, // 52: penstock.v1.CampaignService.FindRecipient:output_type -> penstock.v1.FindRecipientResponse
-	26, // 53: penstock.v1.CampaignService.ListOutcomes:output_type -> penstock.v1.ListOutcomesResponse
-	29, // 54: penstock.v1.CampaignService.ListRejects:output_type -> penstock.v1.ListRejectsResponse
-	43, // [43:55] is the sub-list for method output_type
-	31, // [31:43] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	0,  // 15: penstock.v1.CloneCampaignResponse.campaign:type_name -> penstock.v1.Campaign
+	0,  // 16: penstock.v1.DeleteCampaignResponse.campaign:type_name -> penstock.v1.Campaign
+	22, // 17: penstock.v1.GetRecipientResponse.recipient:type_name -> penstock.v1.Recipient
+	23, // 18: penstock.v1.GetRecipientResponse.attempts:type_name -> penstock.v1.Attempt
+	33, // 19: penstock.v1.Recipient.due:type_name -> google.protobuf.Timestamp
+	33, // 20: penstock.v1.Attempt.time:type_name -> google.protobuf.Timestamp
+	35, // 21: penstock.v1.Attempt.took:type_name -> google.protobuf.Duration
+	26, // 22: penstock.v1.FindRecipientResponse.found:type_name -> penstock.v1.FoundRecipient
+	33, // 23: penstock.v1.FoundRecipient.created:type_name -> google.protobuf.Timestamp
+	22, // 24: penstock.v1.FoundRecipient.recipient:type_name -> penstock.v1.Recipient
+	23, // 25: penstock.v1.FoundRecipient.attempts:type_name -> penstock.v1.Attempt
+	33, // 26: penstock.v1.ListOutcomesRequest.from:type_name -> google.protobuf.Timestamp
+	33, // 27: penstock.v1.ListOutcomesRequest.until:type_name -> google.protobuf.Timestamp
+	29, // 28: penstock.v1.ListOutcomesResponse.outcomes:type_name -> penstock.v1.Outcome
+	22, // 29: penstock.v1.Outcome.recipient:type_name -> penstock.v1.Recipient
+	23, // 30: penstock.v1.Outcome.last:type_name -> penstock.v1.Attempt
+	32, // 31: penstock.v1.ListRejectsResponse.rejects:type_name -> penstock.v1.Reject
+	2,  // 32: penstock.v1.CampaignService.StartCampaign:input_type -> penstock.v1.StartCampaignRequest
+	4,  // 33: penstock.v1.CampaignService.ListCampaigns:input_type -> penstock.v1.ListCampaignsRequest
+	6,  // 34: penstock.v1.CampaignService.GetCampaign:input_type -> penstock.v1.GetCampaignRequest
+	8,  // 35: penstock.v1.CampaignService.PauseCampaign:input_type -> penstock.v1.PauseCampaignRequest
+	10, // 36: penstock.v1.CampaignService.ResumeCampaign:input_type -> penstock.v1.ResumeCampaignRequest
+	12, // 37: penstock.v1.CampaignService.CancelCampaign:input_type -> penstock.v1.CancelCampaignRequest
+	14, // 38: penstock.v1.CampaignService.CloneCampaign:input_type -> penstock.v1.CloneCampaignRequest
+	16, // 39: penstock.v1.CampaignService.DeleteCampaign:input_type -> penstock.v1.DeleteCampaignRequest
+	18, // 40: penstock.v1.CampaignService.GetReport:input_type -> penstock.v1.GetReportRequest
+	20, // 41: penstock.v1.CampaignService.GetRecipient:input_type -> penstock.v1.GetRecipientRequest
+	24, // 42: penstock.v1.CampaignService.FindRecipient:input_type -> penstock.v1.FindRecipientRequest
+	27, // 43: penstock.v1.CampaignService.ListOutcomes:input_type -> penstock.v1.ListOutcomesRequest
+	30, // 44: penstock.v1.CampaignService.ListRejects:input_type -> penstock.v1.ListRejectsRequest
+	3,  // 45: penstock.v1.CampaignService.StartCampaign:output_type -> penstock.v1.StartCampaignResponse
+	5,  // 46: penstock.v1.CampaignService.ListCampaigns:output_type -> penstock.v1.ListCampaignsResponse
+	7,  // 47: penstock.v1.CampaignService.GetCampaign:output_type -> penstock.v1.GetCampaignResponse
+	9,  // 48: penstock.v1.CampaignService.PauseCampaign:output_type -> penstock.v1.PauseCampaignResponse
+	11, // 49: penstock.v1.CampaignService.ResumeCampaign:output_type -> penstock.v1.ResumeCampaignResponse
+	13, // 50: penstock.v1.CampaignService.CancelCampaign:output_type -> penstock.v1.CancelCampaignResponse
+	15, // 51: penstock.v1.CampaignService.CloneCampaign:output_type -> penstock.v1.CloneCampaignResponse
+	17, // 52: penstock.v1.CampaignService.DeleteCampaign:output_type -> penstock.v1.DeleteCampaignResponse
+	19, // 53: penstock.v1.CampaignService.GetReport:output_type -> penstock.v1.GetReportResponse
+	21, // 54: penstock.v1.CampaignService.GetRecipient:output_type -> penstock.v1.GetRecipientResponse
+	25, // 55: penstock.v1.CampaignService.FindRecipient:output_type -> penstock.v1.FindRecipientResponse
+	28, // 56: penstock.v1.CampaignService.ListOutcomes:output_type -> penstock.v1.ListOutcomesResponse
+	31, // 57: penstock.v1.CampaignService.ListRejects:output_type -> penstock.v1.ListRejectsResponse
+	45, // [45:58] is the sub-list for method output_type
+	32, // [32:45] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_penstock_v1_campaign_proto_init() }
@@ -2387,7 +2522,7 @@ func file_penstock_v1_campaign_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_penstock_v1_campaign_proto_rawDesc), len(file_penstock_v1_campaign_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   31,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -54,6 +54,9 @@ const (
 	// CampaignServiceCancelCampaignProcedure is the fully-qualified name of the CampaignService's
 	// CancelCampaign RPC.
 	CampaignServiceCancelCampaignProcedure = "/penstock.v1.CampaignService/CancelCampaign"
+	// CampaignServiceCloneCampaignProcedure is the fully-qualified name of the CampaignService's
+	// CloneCampaign RPC.
+	CampaignServiceCloneCampaignProcedure = "/penstock.v1.CampaignService/CloneCampaign"
 	// CampaignServiceDeleteCampaignProcedure is the fully-qualified name of the CampaignService's
 	// DeleteCampaign RPC.
 	CampaignServiceDeleteCampaignProcedure = "/penstock.v1.CampaignService/DeleteCampaign"
@@ -101,6 +104,19 @@ type CampaignServiceClient interface {
 	// who was pending or deferred is cancelled. Once more is no mistake.
 	// NOT_FOUND: no such campaign. FAILED_PRECONDITION: it is finished.
 	CancelCampaign(context.Context, *penstockv1.CancelCampaignRequest) (*penstockv1.CancelCampaignResponse, error)
+	// CloneCampaign makes a campaign of those recipients of another one that are in
+	// given states, such as the failed ones, as of one moment: with their merge
+	// fields, the same content and the same settings but for start_at. All of it is
+	// there with the answer, or nothing; after a broken call or a crash the same
+	// request goes on. The suppression lists of now apply, and who was erased is a
+	// rejected row. The copied campaign may be sending, if the states are final.
+	// The same request again gets the first one's campaign. NOT_FOUND: no such
+	// campaign. ALREADY_EXISTS: another campaign has the new id; the message says
+	// what differs. ABORTED: it is just being made. INVALID_ARGUMENT: no state, or
+	// pending, deferred or suppressed, or an id that cannot be. FAILED_PRECONDITION:
+	// who is uncertain may be tried again; nobody is in these states; a suppression
+	// list has mistakes; the process that answers does not send.
+	CloneCampaign(context.Context, *penstockv1.CloneCampaignRequest) (*penstockv1.CloneCampaignResponse, error)
 	// DeleteCampaign removes a campaign that has ended, with all that is known of
 	// its recipients: wholly, or after a crash not at all. Whoever reads of it
 	// meanwhile gets NOT_FOUND. The id is free then, and the space on disk comes
@@ -176,6 +192,12 @@ func NewCampaignServiceClient(httpClient connect.HTTPClient, baseURL string, opt
 			connect.WithSchema(campaignServiceMethods.ByName("CancelCampaign")),
 			connect.WithClientOptions(opts...),
 		),
+		cloneCampaign: connect.NewClient[penstockv1.CloneCampaignRequest, penstockv1.CloneCampaignResponse](
+			httpClient,
+			baseURL+CampaignServiceCloneCampaignProcedure,
+			connect.WithSchema(campaignServiceMethods.ByName("CloneCampaign")),
+			connect.WithClientOptions(opts...),
+		),
 		deleteCampaign: connect.NewClient[penstockv1.DeleteCampaignRequest, penstockv1.DeleteCampaignResponse](
 			httpClient,
 			baseURL+CampaignServiceDeleteCampaignProcedure,
@@ -223,6 +245,7 @@ type campaignServiceClient struct {
 	pauseCampaign  *connect.Client[penstockv1.PauseCampaignRequest, penstockv1.PauseCampaignResponse]
 	resumeCampaign *connect.Client[penstockv1.ResumeCampaignRequest, penstockv1.ResumeCampaignResponse]
 	cancelCampaign *connect.Client[penstockv1.CancelCampaignRequest, penstockv1.CancelCampaignResponse]
+	cloneCampaign  *connect.Client[penstockv1.CloneCampaignRequest, penstockv1.CloneCampaignResponse]
 	deleteCampaign *connect.Client[penstockv1.DeleteCampaignRequest, penstockv1.DeleteCampaignResponse]
 	getReport      *connect.Client[penstockv1.GetReportRequest, penstockv1.GetReportResponse]
 	getRecipient   *connect.Client[penstockv1.GetRecipientRequest, penstockv1.GetRecipientResponse]
@@ -279,6 +302,15 @@ func (c *campaignServiceClient) ResumeCampaign(ctx context.Context, req *penstoc
 // CancelCampaign calls penstock.v1.CampaignService.CancelCampaign.
 func (c *campaignServiceClient) CancelCampaign(ctx context.Context, req *penstockv1.CancelCampaignRequest) (*penstockv1.CancelCampaignResponse, error) {
 	response, err := c.cancelCampaign.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// CloneCampaign calls penstock.v1.CampaignService.CloneCampaign.
+func (c *campaignServiceClient) CloneCampaign(ctx context.Context, req *penstockv1.CloneCampaignRequest) (*penstockv1.CloneCampaignResponse, error) {
+	response, err := c.cloneCampaign.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -358,6 +390,19 @@ type CampaignServiceHandler interface {
 	// who was pending or deferred is cancelled. Once more is no mistake.
 	// NOT_FOUND: no such campaign. FAILED_PRECONDITION: it is finished.
 	CancelCampaign(context.Context, *penstockv1.CancelCampaignRequest) (*penstockv1.CancelCampaignResponse, error)
+	// CloneCampaign makes a campaign of those recipients of another one that are in
+	// given states, such as the failed ones, as of one moment: with their merge
+	// fields, the same content and the same settings but for start_at. All of it is
+	// there with the answer, or nothing; after a broken call or a crash the same
+	// request goes on. The suppression lists of now apply, and who was erased is a
+	// rejected row. The copied campaign may be sending, if the states are final.
+	// The same request again gets the first one's campaign. NOT_FOUND: no such
+	// campaign. ALREADY_EXISTS: another campaign has the new id; the message says
+	// what differs. ABORTED: it is just being made. INVALID_ARGUMENT: no state, or
+	// pending, deferred or suppressed, or an id that cannot be. FAILED_PRECONDITION:
+	// who is uncertain may be tried again; nobody is in these states; a suppression
+	// list has mistakes; the process that answers does not send.
+	CloneCampaign(context.Context, *penstockv1.CloneCampaignRequest) (*penstockv1.CloneCampaignResponse, error)
 	// DeleteCampaign removes a campaign that has ended, with all that is known of
 	// its recipients: wholly, or after a crash not at all. Whoever reads of it
 	// meanwhile gets NOT_FOUND. The id is free then, and the space on disk comes
@@ -429,6 +474,12 @@ func NewCampaignServiceHandler(svc CampaignServiceHandler, opts ...connect.Handl
 		connect.WithSchema(campaignServiceMethods.ByName("CancelCampaign")),
 		connect.WithHandlerOptions(opts...),
 	)
+	campaignServiceCloneCampaignHandler := connect.NewUnaryHandlerSimple(
+		CampaignServiceCloneCampaignProcedure,
+		svc.CloneCampaign,
+		connect.WithSchema(campaignServiceMethods.ByName("CloneCampaign")),
+		connect.WithHandlerOptions(opts...),
+	)
 	campaignServiceDeleteCampaignHandler := connect.NewUnaryHandlerSimple(
 		CampaignServiceDeleteCampaignProcedure,
 		svc.DeleteCampaign,
@@ -479,6 +530,8 @@ func NewCampaignServiceHandler(svc CampaignServiceHandler, opts ...connect.Handl
 			campaignServiceResumeCampaignHandler.ServeHTTP(w, r)
 		case CampaignServiceCancelCampaignProcedure:
 			campaignServiceCancelCampaignHandler.ServeHTTP(w, r)
+		case CampaignServiceCloneCampaignProcedure:
+			campaignServiceCloneCampaignHandler.ServeHTTP(w, r)
 		case CampaignServiceDeleteCampaignProcedure:
 			campaignServiceDeleteCampaignHandler.ServeHTTP(w, r)
 		case CampaignServiceGetReportProcedure:
@@ -522,6 +575,10 @@ func (UnimplementedCampaignServiceHandler) ResumeCampaign(context.Context, *pens
 
 func (UnimplementedCampaignServiceHandler) CancelCampaign(context.Context, *penstockv1.CancelCampaignRequest) (*penstockv1.CancelCampaignResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("penstock.v1.CampaignService.CancelCampaign is not implemented"))
+}
+
+func (UnimplementedCampaignServiceHandler) CloneCampaign(context.Context, *penstockv1.CloneCampaignRequest) (*penstockv1.CloneCampaignResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("penstock.v1.CampaignService.CloneCampaign is not implemented"))
 }
 
 func (UnimplementedCampaignServiceHandler) DeleteCampaign(context.Context, *penstockv1.DeleteCampaignRequest) (*penstockv1.DeleteCampaignResponse, error) {
