@@ -84,20 +84,7 @@ func writeStream[R, T any, PT interface {
 	flush := func() error { return nil }
 	switch format {
 	case "json":
-		write = func(r PT) error {
-			text, err := asJSON.Marshal(r)
-			if err != nil {
-				return err
-			}
-			var line bytes.Buffer
-			// protojson varies its spaces on purpose.
-			if err := json.Compact(&line, text); err != nil {
-				return err
-			}
-			line.WriteByte('\n')
-			_, err = w.Write(line.Bytes())
-			return err
-		}
+		write = func(r PT) error { return writeLine(w, r) }
 	case "csv":
 		names := make([]string, len(columns))
 		for i, c := range columns {
@@ -122,6 +109,22 @@ func writeStream[R, T any, PT interface {
 	}
 	// What came before an error is written, too: a listing goes on behind it.
 	return errors.Join(flush(), stream.Err())
+}
+
+// writeLine writes a message as a line of JSON.
+func writeLine(w io.Writer, m proto.Message) error {
+	text, err := asJSON.Marshal(m)
+	if err != nil {
+		return err
+	}
+	var line bytes.Buffer
+	// protojson varies its spaces on purpose.
+	if err := json.Compact(&line, text); err != nil {
+		return err
+	}
+	line.WriteByte('\n')
+	_, err = w.Write(line.Bytes())
+	return err
 }
 
 // asJSON has every field, zeros too, under the names that the report's have.

@@ -62,7 +62,7 @@ what became of every single recipient.
 	}
 	group("sending", newSend(f), newServe(f), newCheck(f), newRender(f))
 	group("steering", newCampaign(f), newSite(f), newSource(f))
-	group("asking", newReport(f), newRecipient(f), newExport(f), newRejects(f))
+	group("asking", newReport(f), newRecipient(f), newExport(f), newRejects(f), newEvents(f))
 	group("keeping", newVerify(f), newBackup(f), newErase(f))
 	group("trying", newMX(f), newDKIM(f), newSink(), newBench(), newDemo())
 	f.complete(root)

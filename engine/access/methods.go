@@ -61,6 +61,8 @@ var methods = map[string]Method{
 	"penstock.v1.IntakeService/GetIntake":        asks(Read),
 	"penstock.v1.IntakeService/DropIntake":       changes(Operate),
 
+	"penstock.v1.EventService/StreamEvents": asks(Read).stream(),
+
 	"penstock.v1.ServerService/Verify":     asks(Operate).long(),
 	"penstock.v1.ServerService/Backup":     changes(Admin).long(), // it writes where the caller says
 	"penstock.v1.ServerService/PauseAll":   changes(Operate),

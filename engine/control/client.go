@@ -17,6 +17,7 @@ import (
 type Client struct {
 	penstockv1connect.AccessServiceClient
 	penstockv1connect.CampaignServiceClient
+	penstockv1connect.EventServiceClient
 	penstockv1connect.ServerServiceClient
 	penstockv1connect.SiteServiceClient
 	penstockv1connect.SourceServiceClient
@@ -32,6 +33,12 @@ func Cause(err error) error {
 		return errors.New(remote.Message())
 	}
 	return err
+}
+
+// Lost reports whether a call ended because its process or the connection did,
+// and not by what was asked: the next process may answer it. So is no error.
+func Lost(err error) bool {
+	return err == nil || !connect.IsWireError(err) || connect.CodeOf(err) == connect.CodeUnavailable
 }
 
 // Close ends the connection. For a Local client it does not close the ledger.
@@ -68,6 +75,7 @@ func newClient(transport *http.Transport, closing func()) *Client {
 	const base = "http://penstock"
 	return &Client{
 		AccessServiceClient:   penstockv1connect.NewAccessServiceClient(h, base),
+		EventServiceClient:    penstockv1connect.NewEventServiceClient(h, base),
 		CampaignServiceClient: penstockv1connect.NewCampaignServiceClient(h, base),
 		ServerServiceClient:   penstockv1connect.NewServerServiceClient(h, base),
 		SiteServiceClient:     penstockv1connect.NewSiteServiceClient(h, base),

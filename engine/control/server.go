@@ -205,6 +205,8 @@ func (s *Server) handler(d *desk, logger *slog.Logger) http.Handler {
 	)
 	mux.Handle(penstockv1connect.NewAccessServiceHandler(&accesses{desk: d, calls: s.calls, audit: s.audit}, bound))
 	mux.Handle(penstockv1connect.NewCampaignServiceHandler(&campaigns{ledger: d.ledger, desk: d}, bound))
+	// Compressing the same events for each reader would cost more than sending.
+	mux.Handle(penstockv1connect.NewEventServiceHandler(&events{desk: d, feeds: newFeeds(d.ledger)}, bound, connect.WithCompression("gzip", nil, nil)))
 	mux.Handle(penstockv1connect.NewServerServiceHandler(&server{ledger: d.ledger, desk: d, calls: s.calls, listens: s.listening}, bound))
 	mux.Handle(penstockv1connect.NewSiteServiceHandler(&sites{d}, bound))
 	mux.Handle(intakeHandler(d, bound))

@@ -39,6 +39,7 @@ func (l *Ledger) Erase(ctx context.Context, local, domain string) (n int, err er
 	if err := l.writer.do(ctx, func(g *group) error { return g.batch.Apply(e.batch, nil) }); err != nil {
 		return 0, fmt.Errorf("erase an address: %w", err)
 	}
+	l.revision.Add(1)
 	l.mu.Lock()
 	for _, c := range l.campaigns {
 		c.readers.renew()

@@ -49,6 +49,10 @@ func (t *eventTip) moved(number uint64) <-chan struct{} {
 	return t.wake
 }
 
+// EventRevision rises when what was read of the event log before may no longer
+// be shown: an address was erased, or a campaign deleted.
+func (l *Ledger) EventRevision() uint64 { return l.revision.Load() }
+
 // NextEvent is the number that the next event will have.
 func (l *Ledger) NextEvent() uint64 { return l.tip.next.Load() }
 

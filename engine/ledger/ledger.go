@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -107,6 +108,8 @@ type Ledger struct {
 	peers  peers
 	space  *spaceWatch
 	tip    eventTip
+	// revision is EventRevision.
+	revision atomic.Uint64
 	// trimming is held while the event log is trimmed.
 	trimming sync.Mutex
 

@@ -49,6 +49,7 @@ func (c *Campaign) Delete(ctx context.Context, kinds ...string) error {
 			l.mu.Lock()
 			delete(l.campaigns, c.name)
 			l.mu.Unlock()
+			l.revision.Add(1)
 			c.readers.renew() // iterators keep files that are to go
 			return nil
 		},
