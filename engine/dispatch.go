@@ -231,7 +231,7 @@ func (w *worker) compose(t *task) {
 		case expired:
 			w.engine.settleUnsent(e, ledger.Expired, expiredVerdict)
 			continue
-		case suppressed(run.never, r.Local, w.domain):
+		case run.never.Suppressed(r.Local, w.domain) || run.engine.never.Load().Suppressed(r.Local, w.domain):
 			w.engine.settleUnsent(e, ledger.Suppressed, suppressedVerdict)
 			continue
 		}

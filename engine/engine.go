@@ -33,7 +33,8 @@ type Engine struct {
 	throttle *throttle.Throttle
 	pool     *pool.Pool
 	rsa      *rsa8.Batcher
-	never    *campaign.Suppression
+	never    atomic.Pointer[campaign.Suppression] // the configuration's
+	latest   atomic.Pointer[config.Config]        // whose limits are in force
 	pauses   *pause.Book
 	now      func() time.Time
 
@@ -101,7 +102,6 @@ func openTuned(c *config.Config, log *slog.Logger, t tuning) (*Engine, error) {
 	e := &Engine{
 		config:    c,
 		log:       log,
-		never:     never,
 		now:       time.Now,
 		work:      newTurns[*lane](),
 		lookups:   newTurns[*destination](),
@@ -118,6 +118,8 @@ func openTuned(c *config.Config, log *slog.Logger, t tuning) (*Engine, error) {
 	if t.now != nil {
 		e.now = t.now
 	}
+	e.never.Store(never)
+	e.latest.Store(c)
 	e.refusals = &lane{engine: e, site: &site{name: "(refused)", shares: share.New[*Run](batchSize)}}
 	if err := e.open(); err != nil {
 		stop()

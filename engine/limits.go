@@ -40,6 +40,17 @@ func (l SiteLimits) check() error {
 	return nil
 }
 
+// over is a rule with l in place of what it says.
+func (l SiteLimits) over(rule throttle.Limits) throttle.Limits {
+	if l.Connections > 0 {
+		rule.Connections = l.Connections
+	}
+	if l.MessageRate > 0 {
+		rule.MessageRate = throttle.Rate{Count: l.MessageRate, Per: time.Second}
+	}
+	return rule
+}
+
 func (l SiteLimits) empty() bool { return l.Connections == 0 && l.MessageRate == 0 }
 
 // overrides are the limits that persons have set, of sites or of sources.
@@ -135,14 +146,7 @@ func (e *Engine) equipOverrides() error {
 }
 
 func (e *Engine) limitSite(site string, l SiteLimits) error {
-	rule := configured(e.config, site)
-	if l.Connections > 0 {
-		rule.Connections = l.Connections
-	}
-	if l.MessageRate > 0 {
-		rule.MessageRate = throttle.Rate{Count: l.MessageRate, Per: time.Second}
-	}
-	return e.throttle.SetLimits(e.now(), site, "", rule)
+	return e.throttle.SetLimits(e.now(), site, "", l.over(configured(e.latest.Load(), site)))
 }
 
 func (e *Engine) limitSource(source string, l SiteLimits) error {

@@ -165,7 +165,7 @@ func (in *intake) copy(ctx context.Context, until uint64) (end bool, err error) 
 // its own.
 func (e *Engine) suppression(s campaign.Settings) ([]*campaign.Suppression, problem.List) {
 	own, problems := campaign.ReadSuppression(s.Suppress...)
-	return []*campaign.Suppression{e.never, own}, problems
+	return []*campaign.Suppression{e.never.Load(), own}, problems
 }
 
 func suppressed(lists []*campaign.Suppression, local, domain []byte) bool {

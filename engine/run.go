@@ -18,7 +18,7 @@ type Run struct {
 	campaign *ledger.Campaign
 	template *compose.Template
 	settings campaign.Settings
-	never    []*campaign.Suppression
+	never    *campaign.Suppression // the campaign's own lists
 	// signatures are put on every message; nil: none.
 	signatures *signatures
 	paced      *paced    // nil: no max_rate

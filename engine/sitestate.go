@@ -134,7 +134,7 @@ func (e *Engine) stateOf(name string, live *site, backlog ledger.Backlog, now ti
 func (e *Engine) atSource(site string, snap throttle.Snapshot) SiteSource {
 	set, isSet := e.SiteLimits(site)
 	bound := func(key string, configured, now, override float64) Bound {
-		b := Bound{Value: now, Origin: e.config.LimitOrigin(site, key).String()}
+		b := Bound{Value: now, Origin: e.latest.Load().LimitOrigin(site, key).String()}
 		switch {
 		case now != configured:
 			b.Origin, b.Until = originLearned, snap.NextTry

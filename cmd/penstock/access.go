@@ -40,8 +40,12 @@ func whileHeld(ctx context.Context, dir string, open func() error) error {
 	}
 }
 
-// ask runs a query against the data directory, held by another process or not.
+// ask runs a query against the data directory, held by another process or not,
+// or against the server that --server names.
 func (f *flags) ask(ctx context.Context, query func(*control.Client) error) error {
+	if f.isRemote() {
+		return f.askServer(query)
+	}
 	cfg, err := f.load()
 	if err != nil {
 		return err

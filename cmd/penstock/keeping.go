@@ -60,6 +60,9 @@ func newBackup(f *flags) *cobra.Command {
 		Short: "Write a consistent copy of the data directory, also while sending",
 		Args:  takes("DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if f.isRemote() && !filepath.IsAbs(args[0]) {
+				return mistake("with --server, DIR is on the server's machine, so it must be an absolute path")
+			}
 			dir, err := filepath.Abs(args[0])
 			if err != nil {
 				return err

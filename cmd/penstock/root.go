@@ -23,6 +23,7 @@ type flags struct {
 	format   string
 	quiet    bool
 	logLevel string
+	remote   remote
 }
 
 func newRoot() *cobra.Command {
@@ -52,6 +53,7 @@ what became of every single recipient.
 		&cobra.Group{ID: "steering", Title: "Steering what is sent:"},
 		&cobra.Group{ID: "asking", Title: "What became of it:"},
 		&cobra.Group{ID: "keeping", Title: "The data directory:"},
+		&cobra.Group{ID: "ruling", Title: "The process that serves, and who may ask it:"},
 		&cobra.Group{ID: "trying", Title: "Trying and measuring:"},
 	)
 	group := func(id string, commands ...*cobra.Command) {
@@ -64,7 +66,9 @@ what became of every single recipient.
 	group("steering", newCampaign(f), newSite(f), newSource(f))
 	group("asking", newReport(f), newRecipient(f), newExport(f), newRejects(f), newEvents(f))
 	group("keeping", newVerify(f), newBackup(f), newErase(f))
+	group("ruling", newServer(f), newToken(f), newAudit(f))
 	group("trying", newMX(f), newDKIM(f), newSink(), newBench(), newDemo())
+	f.reach(root)
 	f.complete(root)
 	return root
 }
@@ -139,6 +143,11 @@ func (f *flags) formatIs(allowed ...string) error {
 
 // newLog is the log that the configuration asks for. close must be called.
 func newLog(c config.Log, stderr io.Writer) (log *slog.Logger, close func() error, err error) {
+	return newLogAt(new(slog.LevelVar), c, stderr)
+}
+
+// newLogAt is newLog with a level that can be changed while it is in use.
+func newLogAt(level *slog.LevelVar, c config.Log, stderr io.Writer) (log *slog.Logger, close func() error, err error) {
 	close = func() error { return nil }
 	out := stderr
 	if c.File != "" {
@@ -148,10 +157,11 @@ func newLog(c config.Log, stderr io.Writer) (log *slog.Logger, close func() erro
 		}
 		out, close = file, file.Close
 	}
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
+	var first slog.Level
+	if err := first.UnmarshalText([]byte(c.Level)); err != nil {
 		return nil, nil, fmt.Errorf("log level: %w", err)
 	}
+	level.Set(first)
 	options := &slog.HandlerOptions{Level: level}
 	if c.Format == "json" {
 		return slog.New(slog.NewJSONHandler(out, options)), close, nil

@@ -35,6 +35,7 @@ func TestScripts(t *testing.T) {
 			"exits":   exits,
 			"mailbox": mailbox,
 			"names":   names,
+			"door":    door,
 			"people":  people,
 			"soon":    soon,
 			"started": started,
@@ -96,6 +97,14 @@ func names(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	ts.Defer(func() { _ = s.Close() })
 	ts.Setenv("DNS", s.Addr())
+}
+
+// door NAME: a loopback address and port that nothing listens at, in $NAME.
+func door(ts *testscript.TestScript, neg bool, args []string) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	ts.Setenv(args[0], l.Addr().String())
+	ts.Check(l.Close())
 }
 
 // people N DOMAIN FILE: so many rows, u1@DOMAIN and so on.
@@ -173,7 +182,7 @@ func started(ts *testscript.TestScript, neg bool, args []string) {
 
 // signal NAME: the background process gets it.
 func sendSignal(ts *testscript.TestScript, neg bool, args []string) {
-	s, ok := map[string]os.Signal{"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "KILL": syscall.SIGKILL}[args[0]]
+	s, ok := map[string]os.Signal{"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "KILL": syscall.SIGKILL, "HUP": syscall.SIGHUP}[args[0]]
 	if !ok {
 		ts.Fatalf("unknown signal %s", args[0])
 	}

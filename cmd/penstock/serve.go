@@ -17,6 +17,7 @@ import (
 	"github.com/penstock-mail/penstock/engine/config"
 	"github.com/penstock-mail/penstock/engine/control"
 	"github.com/penstock-mail/penstock/engine/intake"
+	"github.com/penstock-mail/penstock/engine/problem"
 )
 
 // answersFor is how long calls on the socket may go on when the process ends.
@@ -41,7 +42,8 @@ are /metrics in the Prometheus format, /healthz and /readyz, too:
 
   curl --unix-socket penstock-data/penstock.sock http://localhost/metrics
 
-SIGTERM and SIGINT end it in order: what is on the wire finishes, for as long as
+SIGHUP has it reload, as penstock server reload does. SIGTERM and SIGINT end it
+in order: what is on the wire finishes, for as long as
 smtp.drain says; a second signal ends it at once.
 
 Exit codes:
@@ -75,7 +77,8 @@ func (f *flags) serve(ctx context.Context, monitors string, paths []string) (err
 		}
 		named = append(named, p.campaign)
 	}
-	log, closeLog, err := newLog(cfg.Log, os.Stderr)
+	level := new(slog.LevelVar)
+	log, closeLog, err := newLogAt(level, cfg.Log, os.Stderr)
 	if err != nil {
 		return err
 	}
@@ -101,14 +104,17 @@ func (f *flags) serve(ctx context.Context, monitors string, paths []string) (err
 		}
 		defer watched.Close() // once more does nothing
 	}
-	return serve(ctx, &serving{config: cfg, log: log, named: named, lock: lock, reached: reached, watched: watched})
+	return serve(ctx, &serving{config: cfg, read: f.read, log: log, level: level, named: named, lock: lock, reached: reached, watched: watched})
 }
 
 // serving is what serve needs.
 type serving struct {
 	config *config.Config
-	log    *slog.Logger
-	named  []*campaign.Campaign
+	// read reads the configuration again.
+	read  func() (*config.Config, problem.List)
+	log   *slog.Logger
+	level *slog.LevelVar
+	named []*campaign.Campaign
 	// lock is what callers over TCP are asked for.
 	lock *control.Lock
 	// reached, if any, is where the control plane listens beside the socket, and
@@ -128,11 +134,17 @@ func serve(ctx context.Context, s *serving) (err error) {
 	}); err != nil {
 		return err
 	}
+	d := newHost(s, e)
+	drain := sync.OnceFunc(func() {
+		within := d.drainTime()
+		serviceStops(log, within+answersFor+closesFor)
+		ctx, cancel := context.WithTimeout(context.Background(), within)
+		defer cancel()
+		err = errors.Join(err, e.Drain(ctx))
+	})
 	defer func() {
-		serviceStops(log, cfg.SMTP.Drain+answersFor+closesFor)
-		drain, undrained := context.WithTimeout(context.Background(), cfg.SMTP.Drain)
-		defer undrained()
-		err = errors.Join(err, e.Drain(drain), e.Close())
+		drain()
+		err = errors.Join(err, e.Close())
 	}()
 	arrivals, err := intake.Open(e, cfg, log)
 	if err != nil {
@@ -144,8 +156,9 @@ func serve(ctx context.Context, s *serving) (err error) {
 		return err
 	}
 	server := control.Start(control.Options{
-		Engine: e, Intake: arrivals, Door: control.NewDoor(s.lock), Streams: cfg.Serve.Streams, StreamsEach: cfg.Serve.StreamsPerClient, Log: log,
+		Engine: e, Intake: arrivals, Process: d, Door: d.door, Streams: cfg.Serve.Streams, StreamsEach: cfg.Serve.StreamsPerClient, Log: log,
 	})
+	d.server = server
 	server.Answer(listener)
 	switch {
 	case s.reached == nil:
@@ -166,11 +179,14 @@ func serve(ctx context.Context, s *serving) (err error) {
 			server.Close(answers)
 		}
 	}()
+	// Who asks meanwhile is told that it drains.
+	defer drain()
 	log.Info("serving", "data", cfg.Data, "socket", control.SocketName, "listen", cfg.Serve.Listen)
 	serviceReady(log)
-	var watchdog sync.WaitGroup
+	var watchdog sync.WaitGroup // and who heeds SIGHUP
 	// Progress takes the locks that everything else needs.
 	watchdog.Go(func() { keepWatched(ctx, log, func() { e.Progress(1) }) })
+	watchdog.Go(func() { d.heedHangups(ctx) })
 	defer func() { cancel(); watchdog.Wait() }()
 	switch err := begin(ctx, e, s.named); {
 	case ctx.Err() != nil:
@@ -181,6 +197,9 @@ func serve(ctx context.Context, s *serving) (err error) {
 	select {
 	case <-ctx.Done():
 		log.Info("stopping: what is on the wire finishes; a second signal ends it at once")
+		return nil
+	case <-d.drain:
+		log.Info("draining: what is on the wire finishes; a signal ends it at once")
 		return nil
 	case err := <-e.Fatal():
 		return err

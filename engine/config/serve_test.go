@@ -66,12 +66,23 @@ func TestCompareListsWhatDiffers(t *testing.T) {
 		return c
 	}
 	old := parse("limits: {sites: {google: {connections: 3}}}\nsmtp: {drain: 1s}\n")
-	if same := Compare(old, parse("smtp: {drain: 1000ms}\nlimits: {sites: {google: {connections: 3}}}\n")); len(same) != 0 {
+	if same := Compare(old.Effective(), parse("smtp: {drain: 1000ms}\nlimits: {sites: {google: {connections: 3}}}\n").Effective()); len(same) != 0 {
 		t.Errorf("the same, otherwise written: %v", same)
 	}
-	got := fmt.Sprint(Compare(old, parse("smtp: {drain: 2s}\nroutes: {b.test: 127.0.0.1}\n")))
+	got := fmt.Sprint(Compare(old.Effective(), parse("smtp: {drain: 2s}\nroutes: {b.test: 127.0.0.1}\n").Effective()))
 	want := "[{smtp.drain 1s 2s} {routes.b.test  127.0.0.1:25} {limits.sites.google.connections 3 }"
 	if !strings.HasPrefix(got, want) {
 		t.Errorf("got\n%s\nwant\n%s ...", got, want)
+	}
+	new := parse("smtp: {drain: 2s}\nroutes: {b.test: 127.0.0.1}\n")
+	merged := Merge(old.Effective(), new.Effective(), func(key string) bool { return key == "smtp.drain" })
+	for _, e := range merged {
+		switch {
+		case e.Key == "smtp.drain" && e.Value != "2s", strings.HasPrefix(e.Key, "routes."), e.Key == "limits.sites.google.connections" && e.Value != "3":
+			t.Errorf("merged: %+v", e)
+		}
+	}
+	if len(merged) != len(old.Effective()) {
+		t.Errorf("%d settings of %d", len(merged), len(old.Effective()))
 	}
 }

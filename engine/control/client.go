@@ -50,7 +50,7 @@ func Dial(dir string) *Client {
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return dialSocket(ctx, dir)
 	}}
-	return newClient(transport, transport.CloseIdleConnections)
+	return newClient(transport, socketBase, "", transport.CloseIdleConnections)
 }
 
 // Local gives the same client over a ledger of this process.
@@ -58,21 +58,26 @@ func Local(led *ledger.Ledger) *Client {
 	l := newPipes()
 	s := Serve(l, led)
 	transport := &http.Transport{DialContext: l.dialing}
-	return newClient(transport, func() {
+	return newClient(transport, socketBase, "", func() {
 		transport.CloseIdleConnections()
 		s.Close(context.Background())
 	})
 }
 
-func newClient(transport *http.Transport, closing func()) *Client {
-	h := &http.Client{Transport: transport}
+// socketBase stands for a host where there is none.
+const socketBase = "http://penstock"
+
+// newClient calls what is below base, with a token if there is one.
+func newClient(transport *http.Transport, base, token string, closing func()) *Client {
 	// Streams in both directions need HTTP/2.
 	second := transport.Clone()
 	second.Protocols = new(http.Protocols)
 	second.Protocols.SetHTTP2(true)
 	second.Protocols.SetUnencryptedHTTP2(true)
-	streams := &http.Client{Transport: second}
-	const base = "http://penstock"
+	h, streams := &http.Client{Transport: transport}, &http.Client{Transport: second}
+	if token != "" {
+		h.Transport, streams.Transport = &bearer{transport, token}, &bearer{second, token}
+	}
 	return &Client{
 		AccessServiceClient:   penstockv1connect.NewAccessServiceClient(h, base),
 		EventServiceClient:    penstockv1connect.NewEventServiceClient(h, base),

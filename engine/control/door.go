@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/net/netutil"
 
@@ -27,6 +28,7 @@ type Door struct{ now atomic.Pointer[Lock] }
 // Lock is a Door's state, read whole and not changed any more.
 type Lock struct {
 	config *tls.Config // nil: no TLS
+	until  time.Time   // when the server's certificate ends
 	roles  access.Certificates
 }
 
@@ -53,6 +55,7 @@ func ReadLock(c config.Serve) (*Lock, error) {
 		NextProtos:   []string{"h2", "http/1.1"},
 		Certificates: []tls.Certificate{pair},
 	}
+	l.until = pair.Leaf.NotAfter
 	if c.TLS.ClientCA == "" {
 		return l, nil
 	}
@@ -68,6 +71,9 @@ func ReadLock(c config.Serve) (*Lock, error) {
 	l.config.ClientAuth = tls.VerifyClientCertIfGiven
 	return l, nil
 }
+
+// Until is when the server's certificate ends; the zero time: there is none.
+func (l *Lock) Until() time.Time { return l.until }
 
 // NewDoor is a door with a lock.
 func NewDoor(l *Lock) *Door {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"time"
@@ -20,14 +21,14 @@ import (
 // Process is what a program that serves can be asked about itself. Any goroutine
 // may call it.
 type Process interface {
-	// Config is what is in force.
-	Config() *config.Config
+	// Settings is what is in force.
+	Settings() []config.Effective
 	// Reload reads the configuration again, and what it names, and takes all of it
 	// or nothing. Mistakes are a problem.List.
 	Reload(ctx context.Context) (*Reloaded, error)
 	// Drain has the program end in order, within a time; nil: as configured. It
 	// returns when nothing new begins.
-	Drain(within *time.Duration) error
+	Drain(ctx context.Context, within *time.Duration) error
 }
 
 // Reloaded is what is different after a reload.
@@ -53,9 +54,13 @@ func (s *server) GetInfo(ctx context.Context, _ *pb.GetInfoRequest) (*pb.GetInfo
 		return nil, status(err)
 	}
 	version, commit := build()
+	dir, err := filepath.Abs(s.ledger.Dir())
+	if err != nil { // the working directory is gone
+		dir = s.ledger.Dir()
+	}
 	res := &pb.GetInfoResponse{
 		Version: version, Commit: commit, GoVersion: runtime.Version(), ProcessId: uint32(os.Getpid()),
-		Started: timestamppb.New(s.desk.started), DataDirectory: s.ledger.Dir(), State: stateHolding,
+		Started: timestamppb.New(s.desk.started), DataDirectory: dir, State: stateHolding,
 		Campaigns: uint32(len(all)), Calls: uint32(s.calls.count()), Listens: s.listens(),
 	}
 	if err := s.desk.ready(ctx); err != nil {
@@ -102,7 +107,7 @@ func (s *server) GetConfig(context.Context, *pb.GetConfigRequest) (*pb.GetConfig
 		return nil, errNoProcess
 	}
 	res := &pb.GetConfigResponse{}
-	for _, e := range s.desk.process.Config().Effective() {
+	for _, e := range s.desk.process.Settings() {
 		res.Settings = append(res.Settings, &pb.Setting{Key: e.Key, Value: e.Value, Origin: e.Origin.String()})
 	}
 	return res, nil
@@ -132,7 +137,7 @@ func (s *server) Reload(ctx context.Context, _ *pb.ReloadRequest) (*pb.ReloadRes
 // longestDrain is smtp.drain's.
 const longestDrain = 24 * time.Hour
 
-func (s *server) Drain(_ context.Context, req *pb.DrainRequest) (*pb.DrainResponse, error) {
+func (s *server) Drain(ctx context.Context, req *pb.DrainRequest) (*pb.DrainResponse, error) {
 	if s.desk.process == nil {
 		return nil, errNoProcess
 	}
@@ -144,5 +149,5 @@ func (s *server) Drain(_ context.Context, req *pb.DrainRequest) (*pb.DrainRespon
 		}
 		within = &d
 	}
-	return &pb.DrainResponse{}, status(s.desk.process.Drain(within))
+	return &pb.DrainResponse{}, status(s.desk.process.Drain(ctx, within))
 }

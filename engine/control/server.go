@@ -174,6 +174,14 @@ func (s *Server) answer(l net.Listener, serve func(net.Listener) error) {
 	s.serving.Go(func() { _ = serve(l) }) // always an error: ErrServerClosed
 }
 
+// Reconsider ends the streams of client certificates that the Door gives no role
+// any more, or another one; call it when the Door was changed. Any goroutine.
+func (s *Server) Reconsider() {
+	roles := s.door.certificates()
+	why := connect.NewError(connect.CodeUnauthenticated, errors.New("serve.clients was changed: call again"))
+	s.calls.endStreams(why, func(c access.Caller) bool { return c.Via == access.ViaCertificate && roles[c.Name] != c.Role })
+}
+
 // listening is every address.
 func (s *Server) listening() []string {
 	s.mu.Lock()
