@@ -23,9 +23,10 @@ func received(h http.Handler) http.Handler {
 			}
 		case penstockv1connect.IntakeServiceUploadRecipientsProcedure:
 			control := http.NewResponseController(w)
-			r = r.WithContext(context.WithValue(r.Context(), endOfBody{}, func() {
-				_ = control.SetReadDeadline(time.Unix(1, 0)) // a connection without deadlines is within this process
-			}))
+			body := newPatience(func() { _ = control.SetReadDeadline(time.Unix(1, 0)) }) // a connection without deadlines is within this process
+			// Who ends it late must not touch a response that is over.
+			defer body.over()
+			r = r.WithContext(context.WithValue(r.Context(), endOfBody{}, body.lose))
 		}
 		h.ServeHTTP(w, r)
 	})
