@@ -73,13 +73,15 @@ var methods = map[string]Method{
 	"penstock.v1.ServerService/Reload":     changes(Admin),
 	"penstock.v1.ServerService/Drain":      changes(Admin),
 
-	"penstock.v1.SiteService/ListSites":     asks(Read),
-	"penstock.v1.SiteService/GetSite":       asks(Read),
-	"penstock.v1.SiteService/PauseSite":     changes(Operate),
-	"penstock.v1.SiteService/ResumeSite":    changes(Operate),
-	"penstock.v1.SiteService/SetSiteLimits": changes(Operate),
-	"penstock.v1.SiteService/FlushSite":     changes(Operate),
-	"penstock.v1.SiteService/ForgetSite":    changes(Operate),
+	"penstock.v1.SiteService/ListSites": asks(Read),
+	"penstock.v1.SiteService/GetSite":   asks(Read),
+
+	"penstock.v1.ForecastService/GetForecast": asks(Read),
+	"penstock.v1.SiteService/PauseSite":       changes(Operate),
+	"penstock.v1.SiteService/ResumeSite":      changes(Operate),
+	"penstock.v1.SiteService/SetSiteLimits":   changes(Operate),
+	"penstock.v1.SiteService/FlushSite":       changes(Operate),
+	"penstock.v1.SiteService/ForgetSite":      changes(Operate),
 
 	"penstock.v1.SourceService/ListSources":     asks(Read),
 	"penstock.v1.SourceService/GetSource":       asks(Read),

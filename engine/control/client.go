@@ -20,6 +20,7 @@ type Client struct {
 	penstockv1connect.EventServiceClient
 	penstockv1connect.ServerServiceClient
 	penstockv1connect.SiteServiceClient
+	penstockv1connect.ForecastServiceClient
 	penstockv1connect.SourceServiceClient
 	penstockv1connect.IntakeServiceClient
 	close func()
@@ -84,6 +85,7 @@ func newClient(transport *http.Transport, base, token string, closing func()) *C
 		CampaignServiceClient: penstockv1connect.NewCampaignServiceClient(h, base),
 		ServerServiceClient:   penstockv1connect.NewServerServiceClient(h, base),
 		SiteServiceClient:     penstockv1connect.NewSiteServiceClient(h, base),
+		ForecastServiceClient: penstockv1connect.NewForecastServiceClient(h, base),
 		SourceServiceClient:   penstockv1connect.NewSourceServiceClient(h, base),
 		IntakeServiceClient:   penstockv1connect.NewIntakeServiceClient(streams, base, connect.WithGRPC()),
 		close: sync.OnceFunc(func() {

@@ -217,6 +217,7 @@ func (s *Server) handler(d *desk, logger *slog.Logger) http.Handler {
 	mux.Handle(penstockv1connect.NewEventServiceHandler(&events{desk: d, feeds: newFeeds(d.ledger)}, bound, connect.WithCompression("gzip", nil, nil)))
 	mux.Handle(penstockv1connect.NewServerServiceHandler(&server{ledger: d.ledger, desk: d, calls: s.calls, listens: s.listening}, bound))
 	mux.Handle(penstockv1connect.NewSiteServiceHandler(&sites{d}, bound))
+	mux.Handle(penstockv1connect.NewForecastServiceHandler(&forecasts{d}, bound))
 	mux.Handle(intakeHandler(d, bound))
 	mux.Handle(penstockv1connect.NewSourceServiceHandler(&sources{d}, bound))
 	mux.Handle(grpchealth.NewHandler(health{d}, bound))

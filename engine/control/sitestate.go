@@ -116,6 +116,9 @@ func site(e *engine.Engine, s *engine.SiteState) *pb.Site {
 	if l, ok := e.SiteLimits(s.Site); ok {
 		p.Limits = &pb.SiteLimits{Connections: uint32(l.Connections), MessageRate: l.MessageRate, Until: moment(l.Until)}
 	}
+	if f, ok := e.Outlook().Sites[s.Site]; ok {
+		p.Forecast = forecastOf(&f)
+	}
 	for _, r := range s.Replies {
 		p.Replies = append(p.Replies, &pb.SiteReply{Time: moment(r.At), Code: uint32(r.Code), Text: r.Text})
 	}

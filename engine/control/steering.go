@@ -223,6 +223,9 @@ func (c *campaigns) show(campaign *ledger.Campaign) (*pb.Campaign, error) {
 			if at, waits := r.Opens(); waits {
 				shown.OpensAt = moment(at)
 			}
+			if f, ok := e.Outlook().Campaigns[name]; ok {
+				shown.Forecast = forecastOf(&f)
+			}
 		}
 	}
 	switch {

@@ -57,7 +57,9 @@ type Campaign struct {
 	StartAt *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=start_at,json=startAt,proto3" json:"start_at,omitempty"`
 	// When it goes on that waits for its time: its start, or the next opening of
 	// its windows. Absent while it does not wait for that.
-	OpensAt       *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=opens_at,json=opensAt,proto3" json:"opens_at,omitempty"`
+	OpensAt *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=opens_at,json=opensAt,proto3" json:"opens_at,omitempty"`
+	// When it will be done, and why not sooner; absent unless it is being sent.
+	Forecast      *Forecast `protobuf:"bytes,14,opt,name=forecast,proto3" json:"forecast,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -179,6 +181,13 @@ func (x *Campaign) GetStartAt() *timestamppb.Timestamp {
 func (x *Campaign) GetOpensAt() *timestamppb.Timestamp {
 	if x != nil {
 		return x.OpensAt
+	}
+	return nil
+}
+
+func (x *Campaign) GetForecast() *Forecast {
+	if x != nil {
+		return x.Forecast
 	}
 	return nil
 }
@@ -2217,7 +2226,7 @@ var File_penstock_v1_campaign_proto protoreflect.FileDescriptor
 
 const file_penstock_v1_campaign_proto_rawDesc = "" +
 	"\n" +
-	"\x1apenstock/v1/campaign.proto\x12\vpenstock.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17penstock/v1/pause.proto\"\xbb\x04\n" +
+	"\x1apenstock/v1/campaign.proto\x12\vpenstock.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1apenstock/v1/forecast.proto\x1a\x17penstock/v1/pause.proto\"\xee\x04\n" +
 	"\bCampaign\x12\x1f\n" +
 	"\vcampaign_id\x18\x01 \x01(\tR\n" +
 	"campaignId\x12\x14\n" +
@@ -2233,7 +2242,8 @@ const file_penstock_v1_campaign_proto_rawDesc = "" +
 	" \x03(\v2\x12.penstock.v1.PauseR\x06pauses\x12#\n" +
 	"\rresting_sites\x18\v \x03(\tR\frestingSites\x125\n" +
 	"\bstart_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\astartAt\x125\n" +
-	"\bopens_at\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\aopensAt\"\x84\x02\n" +
+	"\bopens_at\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\aopensAt\x121\n" +
+	"\bforecast\x18\x0e \x01(\v2\x15.penstock.v1.ForecastR\bforecast\"\x84\x02\n" +
 	"\x06Counts\x12\x16\n" +
 	"\x06loaded\x18\x01 \x01(\x04R\x06loaded\x12\x18\n" +
 	"\apending\x18\x02 \x01(\x04R\apending\x12\x1c\n" +
@@ -2442,7 +2452,8 @@ var file_penstock_v1_campaign_proto_goTypes = []any{
 	(*Reject)(nil),                 // 32: penstock.v1.Reject
 	(*timestamppb.Timestamp)(nil),  // 33: google.protobuf.Timestamp
 	(*Pause)(nil),                  // 34: penstock.v1.Pause
-	(*durationpb.Duration)(nil),    // 35: google.protobuf.Duration
+	(*Forecast)(nil),               // 35: penstock.v1.Forecast
+	(*durationpb.Duration)(nil),    // 36: google.protobuf.Duration
 }
 var file_penstock_v1_campaign_proto_depIdxs = []int32{
 	1,  // 0: penstock.v1.Campaign.counts:type_name -> penstock.v1.Counts
@@ -2453,61 +2464,62 @@ var file_penstock_v1_campaign_proto_depIdxs = []int32{
 	34, // 5: penstock.v1.Campaign.pauses:type_name -> penstock.v1.Pause
 	33, // 6: penstock.v1.Campaign.start_at:type_name -> google.protobuf.Timestamp
 	33, // 7: penstock.v1.Campaign.opens_at:type_name -> google.protobuf.Timestamp
-	33, // 8: penstock.v1.StartCampaignRequest.at:type_name -> google.protobuf.Timestamp
-	0,  // 9: penstock.v1.StartCampaignResponse.campaign:type_name -> penstock.v1.Campaign
-	0,  // 10: penstock.v1.ListCampaignsResponse.campaigns:type_name -> penstock.v1.Campaign
-	0,  // 11: penstock.v1.GetCampaignResponse.campaign:type_name -> penstock.v1.Campaign
-	0,  // 12: penstock.v1.PauseCampaignResponse.campaign:type_name -> penstock.v1.Campaign
-	0,  // 13: penstock.v1.ResumeCampaignResponse.campaign:type_name -> penstock.v1.Campaign
-	0,  // 14: penstock.v1.CancelCampaignResponse.campaign:type_name -> penstock.v1.Campaign
-	0,  // 15: penstock.v1.CloneCampaignResponse.campaign:type_name -> penstock.v1.Campaign
-	0,  // 16: penstock.v1.DeleteCampaignResponse.campaign:type_name -> penstock.v1.Campaign
-	22, // 17: penstock.v1.GetRecipientResponse.recipient:type_name -> penstock.v1.Recipient
-	23, // 18: penstock.v1.GetRecipientResponse.attempts:type_name -> penstock.v1.Attempt
-	33, // 19: penstock.v1.Recipient.due:type_name -> google.protobuf.Timestamp
-	33, // 20: penstock.v1.Attempt.time:type_name -> google.protobuf.Timestamp
-	35, // 21: penstock.v1.Attempt.took:type_name -> google.protobuf.Duration
-	26, // 22: penstock.v1.FindRecipientResponse.found:type_name -> penstock.v1.FoundRecipient
-	33, // 23: penstock.v1.FoundRecipient.created:type_name -> google.protobuf.Timestamp
-	22, // 24: penstock.v1.FoundRecipient.recipient:type_name -> penstock.v1.Recipient
-	23, // 25: penstock.v1.FoundRecipient.attempts:type_name -> penstock.v1.Attempt
-	33, // 26: penstock.v1.ListOutcomesRequest.from:type_name -> google.protobuf.Timestamp
-	33, // 27: penstock.v1.ListOutcomesRequest.until:type_name -> google.protobuf.Timestamp
-	29, // 28: penstock.v1.ListOutcomesResponse.outcomes:type_name -> penstock.v1.Outcome
-	22, // 29: penstock.v1.Outcome.recipient:type_name -> penstock.v1.Recipient
-	23, // 30: penstock.v1.Outcome.last:type_name -> penstock.v1.Attempt
-	32, // 31: penstock.v1.ListRejectsResponse.rejects:type_name -> penstock.v1.Reject
-	2,  // 32: penstock.v1.CampaignService.StartCampaign:input_type -> penstock.v1.StartCampaignRequest
-	4,  // 33: penstock.v1.CampaignService.ListCampaigns:input_type -> penstock.v1.ListCampaignsRequest
-	6,  // 34: penstock.v1.CampaignService.GetCampaign:input_type -> penstock.v1.GetCampaignRequest
-	8,  // 35: penstock.v1.CampaignService.PauseCampaign:input_type -> penstock.v1.PauseCampaignRequest
-	10, // 36: penstock.v1.CampaignService.ResumeCampaign:input_type -> penstock.v1.ResumeCampaignRequest
-	12, // 37: penstock.v1.CampaignService.CancelCampaign:input_type -> penstock.v1.CancelCampaignRequest
-	14, // 38: penstock.v1.CampaignService.CloneCampaign:input_type -> penstock.v1.CloneCampaignRequest
-	16, // 39: penstock.v1.CampaignService.DeleteCampaign:input_type -> penstock.v1.DeleteCampaignRequest
-	18, // 40: penstock.v1.CampaignService.GetReport:input_type -> penstock.v1.GetReportRequest
-	20, // 41: penstock.v1.CampaignService.GetRecipient:input_type -> penstock.v1.GetRecipientRequest
-	24, // 42: penstock.v1.CampaignService.FindRecipient:input_type -> penstock.v1.FindRecipientRequest
-	27, // 43: penstock.v1.CampaignService.ListOutcomes:input_type -> penstock.v1.ListOutcomesRequest
-	30, // 44: penstock.v1.CampaignService.ListRejects:input_type -> penstock.v1.ListRejectsRequest
-	3,  // 45: penstock.v1.CampaignService.StartCampaign:output_type -> penstock.v1.StartCampaignResponse
-	5,  // 46: penstock.v1.CampaignService.ListCampaigns:output_type -> penstock.v1.ListCampaignsResponse
-	7,  // 47: penstock.v1.CampaignService.GetCampaign:output_type -> penstock.v1.GetCampaignResponse
-	9,  // 48: penstock.v1.CampaignService.PauseCampaign:output_type -> penstock.v1.PauseCampaignResponse
-	11, // 49: penstock.v1.CampaignService.ResumeCampaign:output_type -> penstock.v1.ResumeCampaignResponse
-	13, // 50: penstock.v1.CampaignService.CancelCampaign:output_type -> penstock.v1.CancelCampaignResponse
-	15, // 51: penstock.v1.CampaignService.CloneCampaign:output_type -> penstock.v1.CloneCampaignResponse
-	17, // 52: penstock.v1.CampaignService.DeleteCampaign:output_type -> penstock.v1.DeleteCampaignResponse
-	19, // 53: penstock.v1.CampaignService.GetReport:output_type -> penstock.v1.GetReportResponse
-	21, // 54: penstock.v1.CampaignService.GetRecipient:output_type -> penstock.v1.GetRecipientResponse
-	25, // 55: penstock.v1.CampaignService.FindRecipient:output_type -> penstock.v1.FindRecipientResponse
-	28, // 56: penstock.v1.CampaignService.ListOutcomes:output_type -> penstock.v1.ListOutcomesResponse
-	31, // 57: penstock.v1.CampaignService.ListRejects:output_type -> penstock.v1.ListRejectsResponse
-	45, // [45:58] is the sub-list for method output_type
-	32, // [32:45] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	35, // 8: penstock.v1.Campaign.forecast:type_name -> penstock.v1.Forecast
+	33, // 9: penstock.v1.StartCampaignRequest.at:type_name -> google.protobuf.Timestamp
+	0,  // 10: penstock.v1.StartCampaignResponse.campaign:type_name -> penstock.v1.Campaign
+	0,  // 11: penstock.v1.ListCampaignsResponse.campaigns:type_name -> penstock.v1.Campaign
+	0,  // 12: penstock.v1.GetCampaignResponse.campaign:type_name -> penstock.v1.Campaign
+	0,  // 13: penstock.v1.PauseCampaignResponse.campaign:type_name -> penstock.v1.Campaign
+	0,  // 14: penstock.v1.ResumeCampaignResponse.campaign:type_name -> penstock.v1.Campaign
+	0,  // 15: penstock.v1.CancelCampaignResponse.campaign:type_name -> penstock.v1.Campaign
+	0,  // 16: penstock.v1.CloneCampaignResponse.campaign:type_name -> penstock.v1.Campaign
+	0,  // 17: penstock.v1.DeleteCampaignResponse.campaign:type_name -> penstock.v1.Campaign
+	22, // 18: penstock.v1.GetRecipientResponse.recipient:type_name -> penstock.v1.Recipient
+	23, // 19: penstock.v1.GetRecipientResponse.attempts:type_name -> penstock.v1.Attempt
+	33, // 20: penstock.v1.Recipient.due:type_name -> google.protobuf.Timestamp
+	33, // 21: penstock.v1.Attempt.time:type_name -> google.protobuf.Timestamp
+	36, // 22: penstock.v1.Attempt.took:type_name -> google.protobuf.Duration
+	26, // 23: penstock.v1.FindRecipientResponse.found:type_name -> penstock.v1.FoundRecipient
+	33, // 24: penstock.v1.FoundRecipient.created:type_name -> google.protobuf.Timestamp
+	22, // 25: penstock.v1.FoundRecipient.recipient:type_name -> penstock.v1.Recipient
+	23, // 26: penstock.v1.FoundRecipient.attempts:type_name -> penstock.v1.Attempt
+	33, // 27: penstock.v1.ListOutcomesRequest.from:type_name -> google.protobuf.Timestamp
+	33, // 28: penstock.v1.ListOutcomesRequest.until:type_name -> google.protobuf.Timestamp
+	29, // 29: penstock.v1.ListOutcomesResponse.outcomes:type_name -> penstock.v1.Outcome
+	22, // 30: penstock.v1.Outcome.recipient:type_name -> penstock.v1.Recipient
+	23, // 31: penstock.v1.Outcome.last:type_name -> penstock.v1.Attempt
+	32, // 32: penstock.v1.ListRejectsResponse.rejects:type_name -> penstock.v1.Reject
+	2,  // 33: penstock.v1.CampaignService.StartCampaign:input_type -> penstock.v1.StartCampaignRequest
+	4,  // 34: penstock.v1.CampaignService.ListCampaigns:input_type -> penstock.v1.ListCampaignsRequest
+	6,  // 35: penstock.v1.CampaignService.GetCampaign:input_type -> penstock.v1.GetCampaignRequest
+	8,  // 36: penstock.v1.CampaignService.PauseCampaign:input_type -> penstock.v1.PauseCampaignRequest
+	10, // 37: penstock.v1.CampaignService.ResumeCampaign:input_type -> penstock.v1.ResumeCampaignRequest
+	12, // 38: penstock.v1.CampaignService.CancelCampaign:input_type -> penstock.v1.CancelCampaignRequest
+	14, // 39: penstock.v1.CampaignService.CloneCampaign:input_type -> penstock.v1.CloneCampaignRequest
+	16, // 40: penstock.v1.CampaignService.DeleteCampaign:input_type -> penstock.v1.DeleteCampaignRequest
+	18, // 41: penstock.v1.CampaignService.GetReport:input_type -> penstock.v1.GetReportRequest
+	20, // 42: penstock.v1.CampaignService.GetRecipient:input_type -> penstock.v1.GetRecipientRequest
+	24, // 43: penstock.v1.CampaignService.FindRecipient:input_type -> penstock.v1.FindRecipientRequest
+	27, // 44: penstock.v1.CampaignService.ListOutcomes:input_type -> penstock.v1.ListOutcomesRequest
+	30, // 45: penstock.v1.CampaignService.ListRejects:input_type -> penstock.v1.ListRejectsRequest
+	3,  // 46: penstock.v1.CampaignService.StartCampaign:output_type -> penstock.v1.StartCampaignResponse
+	5,  // 47: penstock.v1.CampaignService.ListCampaigns:output_type -> penstock.v1.ListCampaignsResponse
+	7,  // 48: penstock.v1.CampaignService.GetCampaign:output_type -> penstock.v1.GetCampaignResponse
+	9,  // 49: penstock.v1.CampaignService.PauseCampaign:output_type -> penstock.v1.PauseCampaignResponse
+	11, // 50: penstock.v1.CampaignService.ResumeCampaign:output_type -> penstock.v1.ResumeCampaignResponse
+	13, // 51: penstock.v1.CampaignService.CancelCampaign:output_type -> penstock.v1.CancelCampaignResponse
+	15, // 52: penstock.v1.CampaignService.CloneCampaign:output_type -> penstock.v1.CloneCampaignResponse
+	17, // 53: penstock.v1.CampaignService.DeleteCampaign:output_type -> penstock.v1.DeleteCampaignResponse
+	19, // 54: penstock.v1.CampaignService.GetReport:output_type -> penstock.v1.GetReportResponse
+	21, // 55: penstock.v1.CampaignService.GetRecipient:output_type -> penstock.v1.GetRecipientResponse
+	25, // 56: penstock.v1.CampaignService.FindRecipient:output_type -> penstock.v1.FindRecipientResponse
+	28, // 57: penstock.v1.CampaignService.ListOutcomes:output_type -> penstock.v1.ListOutcomesResponse
+	31, // 58: penstock.v1.CampaignService.ListRejects:output_type -> penstock.v1.ListRejectsResponse
+	46, // [46:59] is the sub-list for method output_type
+	33, // [33:46] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_penstock_v1_campaign_proto_init() }
@@ -2515,6 +2527,7 @@ func file_penstock_v1_campaign_proto_init() {
 	if File_penstock_v1_campaign_proto != nil {
 		return
 	}
+	file_penstock_v1_forecast_proto_init()
 	file_penstock_v1_pause_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{

@@ -75,7 +75,9 @@ type Site struct {
 	// The last answers that were no plain success, at most 10, the newest first.
 	Replies []*SiteReply `protobuf:"bytes,21,rep,name=replies,proto3" json:"replies,omitempty"`
 	// What it is held to and how it stands, source by source.
-	Sources       []*SiteSource `protobuf:"bytes,22,rep,name=sources,proto3" json:"sources,omitempty"`
+	Sources []*SiteSource `protobuf:"bytes,22,rep,name=sources,proto3" json:"sources,omitempty"`
+	// When it will be done, and why not sooner; absent when nobody waits.
+	Forecast      *Forecast `protobuf:"bytes,23,opt,name=forecast,proto3" json:"forecast,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -260,6 +262,13 @@ func (x *Site) GetReplies() []*SiteReply {
 func (x *Site) GetSources() []*SiteSource {
 	if x != nil {
 		return x.Sources
+	}
+	return nil
+}
+
+func (x *Site) GetForecast() *Forecast {
+	if x != nil {
+		return x.Forecast
 	}
 	return nil
 }
@@ -1582,7 +1591,7 @@ var File_penstock_v1_site_proto protoreflect.FileDescriptor
 
 const file_penstock_v1_site_proto_rawDesc = "" +
 	"\n" +
-	"\x16penstock/v1/site.proto\x12\vpenstock.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17penstock/v1/pause.proto\"\xcb\x05\n" +
+	"\x16penstock/v1/site.proto\x12\vpenstock.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1apenstock/v1/forecast.proto\x1a\x17penstock/v1/pause.proto\"\xfe\x05\n" +
 	"\x04Site\x12\x12\n" +
 	"\x04site\x18\x01 \x01(\tR\x04site\x12\x1c\n" +
 	"\tdelivered\x18\x02 \x01(\x04R\tdelivered\x12\x1a\n" +
@@ -1609,7 +1618,8 @@ const file_penstock_v1_site_proto_rawDesc = "" +
 	"\x04rate\x18\x13 \x01(\x01R\x04rate\x12%\n" +
 	"\x0edeferral_share\x18\x14 \x01(\x01R\rdeferralShare\x120\n" +
 	"\areplies\x18\x15 \x03(\v2\x16.penstock.v1.SiteReplyR\areplies\x121\n" +
-	"\asources\x18\x16 \x03(\v2\x17.penstock.v1.SiteSourceR\asources\"c\n" +
+	"\asources\x18\x16 \x03(\v2\x17.penstock.v1.SiteSourceR\asources\x121\n" +
+	"\bforecast\x18\x17 \x01(\v2\x15.penstock.v1.ForecastR\bforecast\"c\n" +
 	"\tSiteReply\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x12\n" +
 	"\x04code\x18\x02 \x01(\rR\x04code\x12\x12\n" +
@@ -1747,51 +1757,53 @@ var file_penstock_v1_site_proto_goTypes = []any{
 	(*ForgetSiteRequest)(nil),     // 20: penstock.v1.ForgetSiteRequest
 	(*ForgetSiteResponse)(nil),    // 21: penstock.v1.ForgetSiteResponse
 	(*Pause)(nil),                 // 22: penstock.v1.Pause
-	(*timestamppb.Timestamp)(nil), // 23: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 24: google.protobuf.Duration
+	(*Forecast)(nil),              // 23: penstock.v1.Forecast
+	(*timestamppb.Timestamp)(nil), // 24: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 25: google.protobuf.Duration
 }
 var file_penstock_v1_site_proto_depIdxs = []int32{
 	22, // 0: penstock.v1.Site.pauses:type_name -> penstock.v1.Pause
 	6,  // 1: penstock.v1.Site.limits:type_name -> penstock.v1.SiteLimits
 	1,  // 2: penstock.v1.Site.replies:type_name -> penstock.v1.SiteReply
 	2,  // 3: penstock.v1.Site.sources:type_name -> penstock.v1.SiteSource
-	23, // 4: penstock.v1.SiteReply.time:type_name -> google.protobuf.Timestamp
-	3,  // 5: penstock.v1.SiteSource.connection_limit:type_name -> penstock.v1.SiteBound
-	3,  // 6: penstock.v1.SiteSource.connection_rate:type_name -> penstock.v1.SiteBound
-	3,  // 7: penstock.v1.SiteSource.message_rate:type_name -> penstock.v1.SiteBound
-	3,  // 8: penstock.v1.SiteSource.messages_per_connection:type_name -> penstock.v1.SiteBound
-	4,  // 9: penstock.v1.SiteSource.backoff:type_name -> penstock.v1.SiteBackoff
-	23, // 10: penstock.v1.SiteBound.until:type_name -> google.protobuf.Timestamp
-	23, // 11: penstock.v1.SiteBackoff.since:type_name -> google.protobuf.Timestamp
-	23, // 12: penstock.v1.SiteBackoff.next_try:type_name -> google.protobuf.Timestamp
-	23, // 13: penstock.v1.SiteLimits.until:type_name -> google.protobuf.Timestamp
-	0,  // 14: penstock.v1.ListSitesResponse.sites:type_name -> penstock.v1.Site
-	0,  // 15: penstock.v1.GetSiteResponse.site:type_name -> penstock.v1.Site
-	7,  // 16: penstock.v1.GetSiteResponse.hosts:type_name -> penstock.v1.SiteHost
-	5,  // 17: penstock.v1.GetSiteResponse.campaigns:type_name -> penstock.v1.SiteBacklog
-	22, // 18: penstock.v1.PauseSiteResponse.pauses:type_name -> penstock.v1.Pause
-	22, // 19: penstock.v1.ResumeSiteResponse.pauses:type_name -> penstock.v1.Pause
-	6,  // 20: penstock.v1.SetSiteLimitsRequest.limits:type_name -> penstock.v1.SiteLimits
-	24, // 21: penstock.v1.SetSiteLimitsRequest.duration:type_name -> google.protobuf.Duration
-	8,  // 22: penstock.v1.SiteService.ListSites:input_type -> penstock.v1.ListSitesRequest
-	10, // 23: penstock.v1.SiteService.GetSite:input_type -> penstock.v1.GetSiteRequest
-	12, // 24: penstock.v1.SiteService.PauseSite:input_type -> penstock.v1.PauseSiteRequest
-	14, // 25: penstock.v1.SiteService.ResumeSite:input_type -> penstock.v1.ResumeSiteRequest
-	16, // 26: penstock.v1.SiteService.SetSiteLimits:input_type -> penstock.v1.SetSiteLimitsRequest
-	18, // 27: penstock.v1.SiteService.FlushSite:input_type -> penstock.v1.FlushSiteRequest
-	20, // 28: penstock.v1.SiteService.ForgetSite:input_type -> penstock.v1.ForgetSiteRequest
-	9,  // 29: penstock.v1.SiteService.ListSites:output_type -> penstock.v1.ListSitesResponse
-	11, // 30: penstock.v1.SiteService.GetSite:output_type -> penstock.v1.GetSiteResponse
-	13, // 31: penstock.v1.SiteService.PauseSite:output_type -> penstock.v1.PauseSiteResponse
-	15, // 32: penstock.v1.SiteService.ResumeSite:output_type -> penstock.v1.ResumeSiteResponse
-	17, // 33: penstock.v1.SiteService.SetSiteLimits:output_type -> penstock.v1.SetSiteLimitsResponse
-	19, // 34: penstock.v1.SiteService.FlushSite:output_type -> penstock.v1.FlushSiteResponse
-	21, // 35: penstock.v1.SiteService.ForgetSite:output_type -> penstock.v1.ForgetSiteResponse
-	29, // [29:36] is the sub-list for method output_type
-	22, // [22:29] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	23, // 4: penstock.v1.Site.forecast:type_name -> penstock.v1.Forecast
+	24, // 5: penstock.v1.SiteReply.time:type_name -> google.protobuf.Timestamp
+	3,  // 6: penstock.v1.SiteSource.connection_limit:type_name -> penstock.v1.SiteBound
+	3,  // 7: penstock.v1.SiteSource.connection_rate:type_name -> penstock.v1.SiteBound
+	3,  // 8: penstock.v1.SiteSource.message_rate:type_name -> penstock.v1.SiteBound
+	3,  // 9: penstock.v1.SiteSource.messages_per_connection:type_name -> penstock.v1.SiteBound
+	4,  // 10: penstock.v1.SiteSource.backoff:type_name -> penstock.v1.SiteBackoff
+	24, // 11: penstock.v1.SiteBound.until:type_name -> google.protobuf.Timestamp
+	24, // 12: penstock.v1.SiteBackoff.since:type_name -> google.protobuf.Timestamp
+	24, // 13: penstock.v1.SiteBackoff.next_try:type_name -> google.protobuf.Timestamp
+	24, // 14: penstock.v1.SiteLimits.until:type_name -> google.protobuf.Timestamp
+	0,  // 15: penstock.v1.ListSitesResponse.sites:type_name -> penstock.v1.Site
+	0,  // 16: penstock.v1.GetSiteResponse.site:type_name -> penstock.v1.Site
+	7,  // 17: penstock.v1.GetSiteResponse.hosts:type_name -> penstock.v1.SiteHost
+	5,  // 18: penstock.v1.GetSiteResponse.campaigns:type_name -> penstock.v1.SiteBacklog
+	22, // 19: penstock.v1.PauseSiteResponse.pauses:type_name -> penstock.v1.Pause
+	22, // 20: penstock.v1.ResumeSiteResponse.pauses:type_name -> penstock.v1.Pause
+	6,  // 21: penstock.v1.SetSiteLimitsRequest.limits:type_name -> penstock.v1.SiteLimits
+	25, // 22: penstock.v1.SetSiteLimitsRequest.duration:type_name -> google.protobuf.Duration
+	8,  // 23: penstock.v1.SiteService.ListSites:input_type -> penstock.v1.ListSitesRequest
+	10, // 24: penstock.v1.SiteService.GetSite:input_type -> penstock.v1.GetSiteRequest
+	12, // 25: penstock.v1.SiteService.PauseSite:input_type -> penstock.v1.PauseSiteRequest
+	14, // 26: penstock.v1.SiteService.ResumeSite:input_type -> penstock.v1.ResumeSiteRequest
+	16, // 27: penstock.v1.SiteService.SetSiteLimits:input_type -> penstock.v1.SetSiteLimitsRequest
+	18, // 28: penstock.v1.SiteService.FlushSite:input_type -> penstock.v1.FlushSiteRequest
+	20, // 29: penstock.v1.SiteService.ForgetSite:input_type -> penstock.v1.ForgetSiteRequest
+	9,  // 30: penstock.v1.SiteService.ListSites:output_type -> penstock.v1.ListSitesResponse
+	11, // 31: penstock.v1.SiteService.GetSite:output_type -> penstock.v1.GetSiteResponse
+	13, // 32: penstock.v1.SiteService.PauseSite:output_type -> penstock.v1.PauseSiteResponse
+	15, // 33: penstock.v1.SiteService.ResumeSite:output_type -> penstock.v1.ResumeSiteResponse
+	17, // 34: penstock.v1.SiteService.SetSiteLimits:output_type -> penstock.v1.SetSiteLimitsResponse
+	19, // 35: penstock.v1.SiteService.FlushSite:output_type -> penstock.v1.FlushSiteResponse
+	21, // 36: penstock.v1.SiteService.ForgetSite:output_type -> penstock.v1.ForgetSiteResponse
+	30, // [30:37] is the sub-list for method output_type
+	23, // [23:30] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_penstock_v1_site_proto_init() }
@@ -1799,6 +1811,7 @@ func file_penstock_v1_site_proto_init() {
 	if File_penstock_v1_site_proto != nil {
 		return
 	}
+	file_penstock_v1_forecast_proto_init()
 	file_penstock_v1_pause_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
