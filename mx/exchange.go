@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,13 +17,6 @@ const (
 	udpSize = 1232
 	// readSize is what is read of a packet all the same.
 	readSize = 4096
-	// questionsPerSocket bounds how long a UDP socket, and with it its port,
-	// which a forger would have to guess, is used again.
-	questionsPerSocket = 64
-	// idleSockets is how many are kept for a server.
-	idleSockets = 64
-	// strayPackets is how many answers to other questions are skipped.
-	strayPackets = 16
 	// downFor is how long a server that did not answer is asked last.
 	downFor = 10 * time.Second
 	// rounds is how often all servers are tried when none answers in time.
@@ -34,14 +28,10 @@ type server struct {
 	addr string
 	// downUntil, in Unix nanoseconds: did not answer lately.
 	downUntil atomic.Int64
-	// idle holds connected UDP sockets between questions.
-	idle chan *socket
-}
 
-// socket is a connected UDP socket; one question at a time.
-type socket struct {
-	conn  *dns.Conn
-	asked int
+	mu     sync.Mutex
+	line   *line // under mu: takes the next question by UDP
+	closed bool  // under mu
 }
 
 // rcodeError is a server's answer that answers nothing.
@@ -104,18 +94,12 @@ func (r *Resolver) ask(ctx context.Context, s *server, name string, qtype uint16
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-	q := new(dns.Msg)
-	q.SetQuestion(dns.Fqdn(name), qtype)
-	q.SetEdns0(udpSize, false)
-	msg, err := r.askUDP(ctx, s, q)
+	msg, err := r.askUDP(ctx, s, name, qtype, true)
 	if err == nil && (msg.Rcode == dns.RcodeFormatError || msg.Rcode == dns.RcodeNotImplemented || msg.Rcode == dns.RcodeBadVers) {
-		q.Extra = nil
-		q.Id = dns.Id()
-		msg, err = r.askUDP(ctx, s, q)
+		msg, err = r.askUDP(ctx, s, name, qtype, false)
 	}
 	if err == nil && msg.Truncated {
-		q.Id = dns.Id()
-		msg, err = r.askTCP(ctx, s, q)
+		msg, err = r.askTCP(ctx, s, name, qtype)
 		if err == nil && msg.Truncated {
 			return nil, errors.New("answer cut although by TCP")
 		}
@@ -123,65 +107,55 @@ func (r *Resolver) ask(ctx context.Context, s *server, name string, qtype uint16
 	return msg, err
 }
 
-func (r *Resolver) askUDP(ctx context.Context, s *server, q *dns.Msg) (*dns.Msg, error) {
-	sock, err := s.socket(ctx)
-	if err != nil {
+func (r *Resolver) askUDP(ctx context.Context, s *server, name string, qtype uint16, edns bool) (*dns.Msg, error) {
+	q := questions.Get().(*question)
+	defer questions.Put(q)
+	if err := q.write(name, qtype, edns); err != nil {
 		return nil, err
 	}
-	msg, err := talk(ctx, sock.conn, q, r.timeout)
-	sock.asked++
-	// After an error the answer may still come: not to the next question.
-	if err != nil || sock.asked >= questionsPerSocket {
-		sock.conn.Close()
-		return msg, err
+	for {
+		l, err := s.current(ctx, &r.lines)
+		if err != nil {
+			return nil, err
+		}
+		switch err := l.ask(ctx, q, r.timeout); {
+		case errors.Is(err, errRetired):
+			continue // others took its last places
+		case err != nil:
+			return nil, err
+		}
+		msg := new(dns.Msg)
+		if err := msg.Unpack(q.answer); err != nil {
+			return nil, fmt.Errorf("malformed answer: %w", err)
+		}
+		return msg, nil
 	}
-	select {
-	case s.idle <- sock:
-	default:
-		sock.conn.Close()
-	}
-	return msg, nil
 }
 
-func (r *Resolver) askTCP(ctx context.Context, s *server, q *dns.Msg) (*dns.Msg, error) {
+func (r *Resolver) askTCP(ctx context.Context, s *server, name string, qtype uint16) (*dns.Msg, error) {
 	d := net.Dialer{Timeout: r.timeout}
 	c, err := d.DialContext(ctx, "tcp", s.addr)
 	if err != nil {
 		return nil, err
 	}
 	defer c.Close()
+	q := new(dns.Msg)
+	q.SetQuestion(dns.Fqdn(name), qtype)
+	q.SetEdns0(udpSize, false)
 	return talk(ctx, &dns.Conn{Conn: c}, q, r.timeout)
 }
 
-func (s *server) socket(ctx context.Context) (*socket, error) {
-	select {
-	case sock := <-s.idle:
-		return sock, nil
-	default:
-	}
-	var d net.Dialer
-	c, err := d.DialContext(ctx, "udp", s.addr)
-	if err != nil {
-		return nil, err
-	}
-	return &socket{conn: &dns.Conn{Conn: c, UDPSize: readSize}}, nil
-}
-
-// closeIdle closes the sockets kept.
-func (s *server) closeIdle() {
-	for {
-		select {
-		case sock := <-s.idle:
-			sock.conn.Close()
-		default:
-			return
-		}
+// close ends the line; no other is opened.
+func (s *server) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	if s.line != nil {
+		s.line.end(ErrClosed)
 	}
 }
 
-// talk writes the question and reads up to its answer. A packet that is not
-// the answer (another id or question, or no DNS at all) is skipped: it is a
-// late one, or a forged one.
+// talk writes the question to a connection of its own and reads the answer.
 func talk(ctx context.Context, c *dns.Conn, q *dns.Msg, timeout time.Duration) (*dns.Msg, error) {
 	// Deadlines belong to the sockets, which know only real time.
 	if err := c.SetDeadline(time.Now().Add(timeout)); err != nil {
@@ -192,19 +166,13 @@ func talk(ctx context.Context, c *dns.Conn, q *dns.Msg, timeout time.Duration) (
 	if err := c.WriteMsg(q); err != nil {
 		return nil, err
 	}
-	for range strayPackets {
-		msg, err := c.ReadMsg()
-		if err != nil {
-			var malformed *dns.Error
-			if !errors.As(err, &malformed) {
-				return nil, err
-			}
-			continue
-		}
-		if msg.Id == q.Id && msg.Response && len(msg.Question) == 1 &&
-			msg.Question[0].Qtype == q.Question[0].Qtype && sameName(msg.Question[0].Name, q.Question[0].Name) {
-			return msg, nil
-		}
+	msg, err := c.ReadMsg()
+	if err != nil {
+		return nil, err
 	}
-	return nil, errors.New("only answers to other questions")
+	if msg.Id != q.Id || !msg.Response || len(msg.Question) != 1 ||
+		msg.Question[0].Qtype != q.Question[0].Qtype || !sameName(msg.Question[0].Name, q.Question[0].Name) {
+		return nil, errStray
+	}
+	return msg, nil
 }

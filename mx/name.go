@@ -3,8 +3,6 @@ package mx
 import (
 	"net/netip"
 	"strings"
-
-	"github.com/miekg/dns"
 )
 
 // canonicalName is a host or domain name in lower case without its last dot.
@@ -64,4 +62,6 @@ func addressLiteral(domain string) (netip.Addr, bool) {
 }
 
 // sameName compares names as DNS does.
-func sameName(a, b string) bool { return strings.EqualFold(dns.Fqdn(a), dns.Fqdn(b)) }
+func sameName(a, b string) bool {
+	return strings.EqualFold(strings.TrimSuffix(a, "."), strings.TrimSuffix(b, "."))
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -28,6 +29,11 @@ type Resolver struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	wg     sync.WaitGroup
+	lines  sync.WaitGroup // the goroutines of UDP sockets
+	// work is taken by goroutines that have done theirs: a look-up goes deep, and
+	// a new stack would grow as deep each time.
+	work   chan func()
+	idle   atomic.Int32
 	mu     sync.Mutex
 	closed bool // guarded by mu
 }
@@ -54,6 +60,7 @@ func NewResolver(o Options) (*Resolver, error) {
 	r := &Resolver{
 		opts: o, sites: sites, own: make(map[string]bool), timeout: o.Timeout, now: o.Now,
 		slots:   make(chan struct{}, o.Concurrency),
+		work:    make(chan func()),
 		domains: newCache[known](o.MaxEntries),
 		hosts:   newCache[addresses](o.MaxEntries),
 	}
@@ -61,7 +68,7 @@ func NewResolver(o Options) (*Resolver, error) {
 		r.own[domain] = true
 	}
 	for _, addr := range o.Servers {
-		r.servers = append(r.servers, &server{addr: addr, idle: make(chan *socket, idleSockets)})
+		r.servers = append(r.servers, &server{addr: addr})
 	}
 	r.ctx, r.cancel = context.WithCancelCause(context.Background())
 	return r, nil
@@ -115,8 +122,9 @@ func (r *Resolver) Close() {
 	r.cancel(ErrClosed)
 	r.wg.Wait()
 	for _, s := range r.servers {
-		s.closeIdle()
+		s.close()
 	}
+	r.lines.Wait()
 }
 
 // spawn runs f on a goroutine that Close waits for.
@@ -126,8 +134,32 @@ func (r *Resolver) spawn(f func()) error {
 	if r.closed {
 		return ErrClosed
 	}
-	r.wg.Go(f)
+	select {
+	case r.work <- f:
+	default:
+		r.wg.Go(func() { r.run(f) })
+	}
 	return nil
+}
+
+// idleGoroutines is how many wait for work.
+const idleGoroutines = 64
+
+// run does f, and what comes then.
+func (r *Resolver) run(f func()) {
+	for {
+		f()
+		if r.idle.Add(1) > idleGoroutines {
+			r.idle.Add(-1)
+			return
+		}
+		select {
+		case f = <-r.work:
+			r.idle.Add(-1)
+		case <-r.ctx.Done():
+			return
+		}
+	}
 }
 
 // bounded keeps a TTL within the options' bounds.

@@ -16,7 +16,17 @@ func parseCapabilities(text []byte) (caps Capabilities, sized bool) {
 			continue
 		}
 		keyword, args, _ := bytes.Cut(bytes.TrimSpace(line), []byte{' '})
-		switch string(bytes.ToUpper(keyword)) {
+		var word [len("ENHANCEDSTATUSCODES")]byte // the longest, so that nothing is allocated
+		if len(keyword) > len(word) {
+			continue
+		}
+		for i, c := range keyword {
+			if 'a' <= c && c <= 'z' {
+				c -= 'a' - 'A'
+			}
+			word[i] = c
+		}
+		switch string(word[:len(keyword)]) {
 		case "PIPELINING":
 			caps.Pipelining = true
 		case "CHUNKING":
