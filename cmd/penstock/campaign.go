@@ -8,6 +8,7 @@ import (
 	"os/user"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -191,6 +192,9 @@ func printCampaign(w io.Writer, c *pb.Campaign) error {
 	}
 	if c.StartAt != nil {
 		fmt.Fprintf(w, "it begins at %s\n", moment(c.StartAt.AsTime()))
+	}
+	if c.Forecast != nil {
+		printForecast(w, c.Forecast, time.Now())
 	}
 	for _, site := range c.RestingSites {
 		fmt.Fprintf(w, "site %s refuses it and is left alone for a while\n", site)

@@ -68,14 +68,6 @@ func settled(loaded uint64, c ledger.Counts) uint64 {
 	return loaded - c[ledger.Pending] - c[ledger.Deferred]
 }
 
-// left is a guess at the time until the first pass is done; 0: none.
-func left(c ledger.Counts, rate float64) time.Duration {
-	if rate < 0.5 || c[ledger.Pending] == 0 {
-		return 0
-	}
-	return time.Duration(float64(c[ledger.Pending]) / rate * float64(time.Second))
-}
-
 func lines(out io.Writer, e *engine.Engine) *display {
 	stop, done := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -90,9 +82,10 @@ func lines(out io.Writer, e *engine.Engine) *display {
 				return
 			case now := <-tick.C:
 				p := e.Progress(0)
-				rate := m.add(now, sum(p))
+				rate, outlook := m.add(now, sum(p)), e.Outlook()
 				for _, r := range p.Runs {
-					fmt.Fprintln(out, line(now, r, p, rate))
+					f := outlook.Campaigns[r.Campaign]
+					fmt.Fprintln(out, line(now, r, p, rate, prospectOf(&f)))
 				}
 			}
 		}
@@ -107,7 +100,7 @@ func sum(p engine.Progress) (n uint64) {
 	return n
 }
 
-func line(now time.Time, r engine.RunProgress, p engine.Progress, rate float64) string {
+func line(now time.Time, r engine.RunProgress, p engine.Progress, rate float64, to prospect) string {
 	done := settled(r.Loaded, r.Counts)
 	parts := []string{
 		fmt.Sprintf("%s of %s (%s)", count(done), count(r.Loaded), share(done, r.Loaded)),
@@ -118,8 +111,11 @@ func line(now time.Time, r engine.RunProgress, p engine.Progress, rate float64) 
 	}
 	parts = append(parts, counted(r.Counts)...)
 	parts = append(parts, fmt.Sprintf("%d connections", p.Pool.Connections))
-	if d := left(r.Counts, rate); d >= time.Second {
-		parts = append(parts, "about "+span(d.Round(time.Second))+" left")
+	if left := to.left(now); left != "" {
+		parts = append(parts, "about "+left+" left")
+	}
+	if why := to.why(1); why != "" {
+		parts = append(parts, "waiting for "+why)
 	}
 	if len(r.Resting) > 0 {
 		parts = append(parts, "RESTING (refused by policy): "+strings.Join(r.Resting, " "))
@@ -165,7 +161,8 @@ func live(out *os.File, e *engine.Engine) *display {
 			p := e.Progress(displaySites)
 			rate := m.add(time.Now(), sum(p))
 			width, _ := terminalSize(out)
-			lines := figures(p, rate, width-1)
+			all := e.Outlook().All
+			lines := figures(p, prospectOf(&all), rate, width-1)
 			if !ended.Load() {
 				lines = append(lines, siteRows(p, width)...)
 			}
@@ -223,7 +220,7 @@ func flow(parts []string, width int) (lines []string) {
 }
 
 // figures are what is known of all campaigns together.
-func figures(p engine.Progress, rate float64, width int) []string {
+func figures(p engine.Progress, to prospect, rate float64, width int) []string {
 	var all ledger.Counts
 	var loaded uint64
 	for _, r := range p.Runs {
@@ -233,11 +230,18 @@ func figures(p engine.Progress, rate float64, width int) []string {
 		}
 	}
 	parts := []string{fmt.Sprintf("%s of %s", count(settled(loaded, all)), count(loaded)), count(uint64(rate)) + "/s"}
-	if d := left(all, rate); d >= time.Second {
-		parts = append(parts, "about "+span(d.Round(time.Second))+" left")
+	if left := to.left(p.At); left != "" {
+		parts = append(parts, "about "+left+" left")
 	}
 	parts = append(parts, counted(all)...)
 	lines := flow(parts, width)
+	if why := to.why(mostWaits); why != "" {
+		outlook := []string{"waiting for " + why}
+		if final := to.final(p.At); final != "" {
+			outlook = append(outlook, "all final in "+final)
+		}
+		lines = append(lines, flow(outlook, width)...)
+	}
 	for _, r := range p.Runs {
 		if r.Loading {
 			lines = append(lines, r.Campaign+": more is being loaded")
