@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"net"
 	"net/smtp"
+	"net/textproto"
 	"os"
 	"os/exec"
 	"os/user"
@@ -30,11 +31,8 @@ func (j *job) fill(ctx context.Context) error {
 	in := j.Job
 	in.Sink, in.Connections = j.intake(), min(fillers, len(j.Letters.People))
 	return in.SendAll(func(in *letters.Job) (letters.Connection, error) {
-		c, err := smtp.Dial(in.Sink)
-		if err != nil {
-			return nil, fmt.Errorf("fill the queue: %w", err)
-		}
-		return &filler{ctx: ctx, job: in, client: c}, nil
+		f := &filler{ctx: ctx, job: in}
+		return f, f.open()
 	})
 }
 
@@ -46,16 +44,51 @@ type filler struct {
 	ctx    context.Context
 	job    *letters.Job
 	client *smtp.Client
+	taken  int // letters in this session
 	buffer []byte
 }
 
-// Send hands in the n-th letter.
+// open begins a session.
+func (f *filler) open() error {
+	c, err := smtp.Dial(f.job.Sink)
+	if err != nil {
+		return fmt.Errorf("fill the queue: %w", err)
+	}
+	f.client, f.taken = c, 0
+	return nil
+}
+
+// Send hands in the n-th letter, in a new session if this one had its share.
 func (f *filler) Send(n int) error {
 	if err := f.ctx.Err(); err != nil {
 		return err
 	}
+	err := f.send(n)
+	if f.taken > 0 && spent(err) {
+		f.client.Quit()
+		if err = f.open(); err == nil {
+			err = f.send(n)
+		}
+	}
+	if err == nil {
+		f.taken++
+	}
+	return err
+}
+
+// errMail marks what MAIL got: nothing of the letter was taken.
+var errMail = errors.New("MAIL")
+
+// spent tells that a server takes no more letters in this session: OpenSMTPD says
+// 452 after so many, others 421.
+func spent(err error) bool {
+	var reply *textproto.Error
+	return errors.Is(err, errMail) && errors.As(err, &reply) && (reply.Code == 452 || reply.Code == 421)
+}
+
+func (f *filler) send(n int) error {
 	if err := f.client.Mail(letters.Sender); err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errMail, err)
 	}
 	if err := f.client.Rcpt(f.job.Letters.People[n].Address); err != nil {
 		return err
