@@ -24,7 +24,7 @@ func newCampaign(f *flags) *cobra.Command {
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	c.AddCommand(newCampaignList(f), newCampaignShow(f), newCampaignStart(f), newCampaignPause(f), newCampaignResume(f), newCampaignCancel(f),
-		newCampaignClone(f), newCampaignDelete(f), newCampaignOutcomes(f))
+		newCampaignWatch(f), newCampaignClone(f), newCampaignDelete(f), newCampaignOutcomes(f))
 	return c
 }
 

@@ -44,6 +44,7 @@ var methods = map[string]Method{
 	"penstock.v1.CampaignService/StartCampaign":  changes(Operate),
 	"penstock.v1.CampaignService/ListCampaigns":  asks(Read),
 	"penstock.v1.CampaignService/GetCampaign":    asks(Read),
+	"penstock.v1.CampaignService/WatchCampaign":  asks(Read).stream(),
 	"penstock.v1.CampaignService/PauseCampaign":  changes(Operate),
 	"penstock.v1.CampaignService/ResumeCampaign": changes(Operate),
 	"penstock.v1.CampaignService/CancelCampaign": changes(Operate),

@@ -30,6 +30,9 @@ type desk struct {
 	started time.Time
 	// patience is how long a stream waits for its client to read.
 	patience time.Duration
+	// watches are those who watch campaigns; connections, what they are shown of.
+	watches     *watches
+	connections connections
 }
 
 // nameOf is who pauses: whom the request names, as one program may speak for

@@ -117,7 +117,7 @@ func Start(o Options) *Server {
 	s.calls = newCalls(o.Streams, o.StreamsEach)
 	s.audit = access.OpenLog(o.Ledger.Dir())
 	d := &desk{
-		ledger: o.Ledger, engine: o.Engine, intakes: o.Intake, process: o.Process, patience: o.Patience, now: time.Now, started: time.Now(),
+		ledger: o.Ledger, engine: o.Engine, intakes: o.Intake, process: o.Process, patience: o.Patience, watches: newWatches(), now: time.Now, started: time.Now(),
 		tokens: sync.OnceValues(func() (*access.Tokens, error) { return access.OpenTokens(o.Ledger) }),
 	}
 	s.http.Handler = s.handler(d, o.Log)

@@ -54,6 +54,8 @@ type Campaign struct {
 
 	// counts are all domains' together. Written by the writer alone.
 	counts [NumStates]atomic.Uint64
+	// attempts since this handle was made. Written by the writer alone.
+	attempts atomic.Uint64
 
 	readers readers
 
@@ -359,6 +361,9 @@ func (c *Campaign) change(ctx context.Context, fn func(*campaignRecord) Change) 
 		return g.tell(Notice{Change: what, Campaign: c.name})
 	})
 }
+
+// Attempts is how many were settled since the ledger was opened.
+func (c *Campaign) Attempts() uint64 { return c.attempts.Load() }
 
 // Counts are the campaign's recipients by state, from memory.
 func (c *Campaign) Counts() (Counts, error) {

@@ -212,6 +212,7 @@ func (g *group) settle(s *Settlement) (bool, error) {
 		}
 	}
 	if s.Attempted {
+		c.attempts.Add(1)
 		if s.State == Uncertain || s.Anomaly != 0 {
 			c.mu.Lock()
 			if s.State == Uncertain {

@@ -623,6 +623,182 @@ func (x *GetCampaignResponse) GetCampaign() *Campaign {
 	return nil
 }
 
+// WatchCampaignRequest names a campaign.
+type WatchCampaignRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id that the user chose.
+	CampaignId string `protobuf:"bytes,1,opt,name=campaign_id,json=campaignId,proto3" json:"campaign_id,omitempty"`
+	// How often to tell, 100 ms to 1 h; absent means 1 s.
+	Interval      *durationpb.Duration `protobuf:"bytes,2,opt,name=interval,proto3" json:"interval,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchCampaignRequest) Reset() {
+	*x = WatchCampaignRequest{}
+	mi := &file_penstock_v1_campaign_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchCampaignRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchCampaignRequest) ProtoMessage() {}
+
+func (x *WatchCampaignRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_v1_campaign_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchCampaignRequest.ProtoReflect.Descriptor instead.
+func (*WatchCampaignRequest) Descriptor() ([]byte, []int) {
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *WatchCampaignRequest) GetCampaignId() string {
+	if x != nil {
+		return x.CampaignId
+	}
+	return ""
+}
+
+func (x *WatchCampaignRequest) GetInterval() *durationpb.Duration {
+	if x != nil {
+		return x.Interval
+	}
+	return nil
+}
+
+// WatchCampaignResponse is how the campaign stands at one moment.
+type WatchCampaignResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The campaign: state, counts, pauses.
+	Campaign *Campaign `protobuf:"bytes,1,opt,name=campaign,proto3" json:"campaign,omitempty"`
+	// The moment.
+	Time *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=time,proto3" json:"time,omitempty"`
+	// Attempts a second since the message before; 0 in the first one, as are the
+	// other rates.
+	AttemptsPerSecond float64 `protobuf:"fixed64,3,opt,name=attempts_per_second,json=attemptsPerSecond,proto3" json:"attempts_per_second,omitempty"`
+	// Delivered a second since the message before.
+	DeliveredPerSecond float64 `protobuf:"fixed64,4,opt,name=delivered_per_second,json=deliveredPerSecond,proto3" json:"delivered_per_second,omitempty"`
+	// The same as an average in which what is ten seconds old counts a third.
+	SmoothedAttemptsPerSecond float64 `protobuf:"fixed64,5,opt,name=smoothed_attempts_per_second,json=smoothedAttemptsPerSecond,proto3" json:"smoothed_attempts_per_second,omitempty"`
+	// Likewise for what was delivered.
+	SmoothedDeliveredPerSecond float64 `protobuf:"fixed64,6,opt,name=smoothed_delivered_per_second,json=smoothedDeliveredPerSecond,proto3" json:"smoothed_delivered_per_second,omitempty"`
+	// Open connections that serve it, perhaps with other campaigns; looked up once
+	// a second.
+	Connections uint32 `protobuf:"varint,7,opt,name=connections,proto3" json:"connections,omitempty"`
+	// The share of its recipients that are final, 0 to 1.
+	Progress float64 `protobuf:"fixed64,8,opt,name=progress,proto3" json:"progress,omitempty"`
+	// The share of its recipients that were tried at least once or need not be, 0
+	// to 1.
+	FirstPass     float64 `protobuf:"fixed64,9,opt,name=first_pass,json=firstPass,proto3" json:"first_pass,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchCampaignResponse) Reset() {
+	*x = WatchCampaignResponse{}
+	mi := &file_penstock_v1_campaign_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchCampaignResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchCampaignResponse) ProtoMessage() {}
+
+func (x *WatchCampaignResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_v1_campaign_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchCampaignResponse.ProtoReflect.Descriptor instead.
+func (*WatchCampaignResponse) Descriptor() ([]byte, []int) {
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *WatchCampaignResponse) GetCampaign() *Campaign {
+	if x != nil {
+		return x.Campaign
+	}
+	return nil
+}
+
+func (x *WatchCampaignResponse) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *WatchCampaignResponse) GetAttemptsPerSecond() float64 {
+	if x != nil {
+		return x.AttemptsPerSecond
+	}
+	return 0
+}
+
+func (x *WatchCampaignResponse) GetDeliveredPerSecond() float64 {
+	if x != nil {
+		return x.DeliveredPerSecond
+	}
+	return 0
+}
+
+func (x *WatchCampaignResponse) GetSmoothedAttemptsPerSecond() float64 {
+	if x != nil {
+		return x.SmoothedAttemptsPerSecond
+	}
+	return 0
+}
+
+func (x *WatchCampaignResponse) GetSmoothedDeliveredPerSecond() float64 {
+	if x != nil {
+		return x.SmoothedDeliveredPerSecond
+	}
+	return 0
+}
+
+func (x *WatchCampaignResponse) GetConnections() uint32 {
+	if x != nil {
+		return x.Connections
+	}
+	return 0
+}
+
+func (x *WatchCampaignResponse) GetProgress() float64 {
+	if x != nil {
+		return x.Progress
+	}
+	return 0
+}
+
+func (x *WatchCampaignResponse) GetFirstPass() float64 {
+	if x != nil {
+		return x.FirstPass
+	}
+	return 0
+}
+
 // PauseCampaignRequest says what is paused, by whom and why.
 type PauseCampaignRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -641,7 +817,7 @@ type PauseCampaignRequest struct {
 
 func (x *PauseCampaignRequest) Reset() {
 	*x = PauseCampaignRequest{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[8]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -653,7 +829,7 @@ func (x *PauseCampaignRequest) String() string {
 func (*PauseCampaignRequest) ProtoMessage() {}
 
 func (x *PauseCampaignRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[8]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -666,7 +842,7 @@ func (x *PauseCampaignRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseCampaignRequest.ProtoReflect.Descriptor instead.
 func (*PauseCampaignRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{8}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *PauseCampaignRequest) GetCampaignId() string {
@@ -708,7 +884,7 @@ type PauseCampaignResponse struct {
 
 func (x *PauseCampaignResponse) Reset() {
 	*x = PauseCampaignResponse{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[9]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -720,7 +896,7 @@ func (x *PauseCampaignResponse) String() string {
 func (*PauseCampaignResponse) ProtoMessage() {}
 
 func (x *PauseCampaignResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[9]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -733,7 +909,7 @@ func (x *PauseCampaignResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseCampaignResponse.ProtoReflect.Descriptor instead.
 func (*PauseCampaignResponse) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{9}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *PauseCampaignResponse) GetCampaign() *Campaign {
@@ -760,7 +936,7 @@ type ResumeCampaignRequest struct {
 
 func (x *ResumeCampaignRequest) Reset() {
 	*x = ResumeCampaignRequest{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[10]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -772,7 +948,7 @@ func (x *ResumeCampaignRequest) String() string {
 func (*ResumeCampaignRequest) ProtoMessage() {}
 
 func (x *ResumeCampaignRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[10]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -785,7 +961,7 @@ func (x *ResumeCampaignRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeCampaignRequest.ProtoReflect.Descriptor instead.
 func (*ResumeCampaignRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{10}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ResumeCampaignRequest) GetCampaignId() string {
@@ -827,7 +1003,7 @@ type ResumeCampaignResponse struct {
 
 func (x *ResumeCampaignResponse) Reset() {
 	*x = ResumeCampaignResponse{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[11]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -839,7 +1015,7 @@ func (x *ResumeCampaignResponse) String() string {
 func (*ResumeCampaignResponse) ProtoMessage() {}
 
 func (x *ResumeCampaignResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[11]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -852,7 +1028,7 @@ func (x *ResumeCampaignResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeCampaignResponse.ProtoReflect.Descriptor instead.
 func (*ResumeCampaignResponse) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{11}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ResumeCampaignResponse) GetCampaign() *Campaign {
@@ -873,7 +1049,7 @@ type CancelCampaignRequest struct {
 
 func (x *CancelCampaignRequest) Reset() {
 	*x = CancelCampaignRequest{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[12]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -885,7 +1061,7 @@ func (x *CancelCampaignRequest) String() string {
 func (*CancelCampaignRequest) ProtoMessage() {}
 
 func (x *CancelCampaignRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[12]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -898,7 +1074,7 @@ func (x *CancelCampaignRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelCampaignRequest.ProtoReflect.Descriptor instead.
 func (*CancelCampaignRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{12}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *CancelCampaignRequest) GetCampaignId() string {
@@ -919,7 +1095,7 @@ type CancelCampaignResponse struct {
 
 func (x *CancelCampaignResponse) Reset() {
 	*x = CancelCampaignResponse{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[13]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -931,7 +1107,7 @@ func (x *CancelCampaignResponse) String() string {
 func (*CancelCampaignResponse) ProtoMessage() {}
 
 func (x *CancelCampaignResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[13]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -944,7 +1120,7 @@ func (x *CancelCampaignResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelCampaignResponse.ProtoReflect.Descriptor instead.
 func (*CancelCampaignResponse) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{13}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CancelCampaignResponse) GetCampaign() *Campaign {
@@ -973,7 +1149,7 @@ type CloneCampaignRequest struct {
 
 func (x *CloneCampaignRequest) Reset() {
 	*x = CloneCampaignRequest{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[14]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -985,7 +1161,7 @@ func (x *CloneCampaignRequest) String() string {
 func (*CloneCampaignRequest) ProtoMessage() {}
 
 func (x *CloneCampaignRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[14]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -998,7 +1174,7 @@ func (x *CloneCampaignRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloneCampaignRequest.ProtoReflect.Descriptor instead.
 func (*CloneCampaignRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{14}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CloneCampaignRequest) GetCampaignId() string {
@@ -1040,7 +1216,7 @@ type CloneCampaignResponse struct {
 
 func (x *CloneCampaignResponse) Reset() {
 	*x = CloneCampaignResponse{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[15]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1052,7 +1228,7 @@ func (x *CloneCampaignResponse) String() string {
 func (*CloneCampaignResponse) ProtoMessage() {}
 
 func (x *CloneCampaignResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[15]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1065,7 +1241,7 @@ func (x *CloneCampaignResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloneCampaignResponse.ProtoReflect.Descriptor instead.
 func (*CloneCampaignResponse) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{15}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CloneCampaignResponse) GetCampaign() *Campaign {
@@ -1086,7 +1262,7 @@ type DeleteCampaignRequest struct {
 
 func (x *DeleteCampaignRequest) Reset() {
 	*x = DeleteCampaignRequest{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[16]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1098,7 +1274,7 @@ func (x *DeleteCampaignRequest) String() string {
 func (*DeleteCampaignRequest) ProtoMessage() {}
 
 func (x *DeleteCampaignRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[16]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1111,7 +1287,7 @@ func (x *DeleteCampaignRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteCampaignRequest.ProtoReflect.Descriptor instead.
 func (*DeleteCampaignRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{16}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *DeleteCampaignRequest) GetCampaignId() string {
@@ -1132,7 +1308,7 @@ type DeleteCampaignResponse struct {
 
 func (x *DeleteCampaignResponse) Reset() {
 	*x = DeleteCampaignResponse{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[17]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1144,7 +1320,7 @@ func (x *DeleteCampaignResponse) String() string {
 func (*DeleteCampaignResponse) ProtoMessage() {}
 
 func (x *DeleteCampaignResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[17]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1157,7 +1333,7 @@ func (x *DeleteCampaignResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteCampaignResponse.ProtoReflect.Descriptor instead.
 func (*DeleteCampaignResponse) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{17}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *DeleteCampaignResponse) GetCampaign() *Campaign {
@@ -1178,7 +1354,7 @@ type GetReportRequest struct {
 
 func (x *GetReportRequest) Reset() {
 	*x = GetReportRequest{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[18]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1190,7 +1366,7 @@ func (x *GetReportRequest) String() string {
 func (*GetReportRequest) ProtoMessage() {}
 
 func (x *GetReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[18]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1203,7 +1379,7 @@ func (x *GetReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReportRequest.ProtoReflect.Descriptor instead.
 func (*GetReportRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{18}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GetReportRequest) GetCampaignId() string {
@@ -1224,7 +1400,7 @@ type GetReportResponse struct {
 
 func (x *GetReportResponse) Reset() {
 	*x = GetReportResponse{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[19]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1236,7 +1412,7 @@ func (x *GetReportResponse) String() string {
 func (*GetReportResponse) ProtoMessage() {}
 
 func (x *GetReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[19]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1249,7 +1425,7 @@ func (x *GetReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReportResponse.ProtoReflect.Descriptor instead.
 func (*GetReportResponse) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{19}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GetReportResponse) GetReportJson() []byte {
@@ -1272,7 +1448,7 @@ type GetRecipientRequest struct {
 
 func (x *GetRecipientRequest) Reset() {
 	*x = GetRecipientRequest{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[20]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1284,7 +1460,7 @@ func (x *GetRecipientRequest) String() string {
 func (*GetRecipientRequest) ProtoMessage() {}
 
 func (x *GetRecipientRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[20]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1297,7 +1473,7 @@ func (x *GetRecipientRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRecipientRequest.ProtoReflect.Descriptor instead.
 func (*GetRecipientRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{20}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GetRecipientRequest) GetCampaignId() string {
@@ -1327,7 +1503,7 @@ type GetRecipientResponse struct {
 
 func (x *GetRecipientResponse) Reset() {
 	*x = GetRecipientResponse{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[21]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1339,7 +1515,7 @@ func (x *GetRecipientResponse) String() string {
 func (*GetRecipientResponse) ProtoMessage() {}
 
 func (x *GetRecipientResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[21]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1352,7 +1528,7 @@ func (x *GetRecipientResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRecipientResponse.ProtoReflect.Descriptor instead.
 func (*GetRecipientResponse) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{21}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *GetRecipientResponse) GetRecipient() *Recipient {
@@ -1386,7 +1562,7 @@ type Recipient struct {
 
 func (x *Recipient) Reset() {
 	*x = Recipient{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[22]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1398,7 +1574,7 @@ func (x *Recipient) String() string {
 func (*Recipient) ProtoMessage() {}
 
 func (x *Recipient) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[22]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1411,7 +1587,7 @@ func (x *Recipient) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Recipient.ProtoReflect.Descriptor instead.
 func (*Recipient) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{22}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Recipient) GetSeq() uint32 {
@@ -1477,7 +1653,7 @@ type Attempt struct {
 
 func (x *Attempt) Reset() {
 	*x = Attempt{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[23]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1489,7 +1665,7 @@ func (x *Attempt) String() string {
 func (*Attempt) ProtoMessage() {}
 
 func (x *Attempt) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[23]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1502,7 +1678,7 @@ func (x *Attempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attempt.ProtoReflect.Descriptor instead.
 func (*Attempt) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{23}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Attempt) GetNumber() uint32 {
@@ -1611,7 +1787,7 @@ type FindRecipientRequest struct {
 
 func (x *FindRecipientRequest) Reset() {
 	*x = FindRecipientRequest{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[24]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1623,7 +1799,7 @@ func (x *FindRecipientRequest) String() string {
 func (*FindRecipientRequest) ProtoMessage() {}
 
 func (x *FindRecipientRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[24]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1636,7 +1812,7 @@ func (x *FindRecipientRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindRecipientRequest.ProtoReflect.Descriptor instead.
 func (*FindRecipientRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{24}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *FindRecipientRequest) GetAddress() string {
@@ -1673,7 +1849,7 @@ type FindRecipientResponse struct {
 
 func (x *FindRecipientResponse) Reset() {
 	*x = FindRecipientResponse{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[25]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1685,7 +1861,7 @@ func (x *FindRecipientResponse) String() string {
 func (*FindRecipientResponse) ProtoMessage() {}
 
 func (x *FindRecipientResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[25]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1698,7 +1874,7 @@ func (x *FindRecipientResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindRecipientResponse.ProtoReflect.Descriptor instead.
 func (*FindRecipientResponse) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{25}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *FindRecipientResponse) GetFound() []*FoundRecipient {
@@ -1732,7 +1908,7 @@ type FoundRecipient struct {
 
 func (x *FoundRecipient) Reset() {
 	*x = FoundRecipient{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[26]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1744,7 +1920,7 @@ func (x *FoundRecipient) String() string {
 func (*FoundRecipient) ProtoMessage() {}
 
 func (x *FoundRecipient) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[26]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1757,7 +1933,7 @@ func (x *FoundRecipient) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FoundRecipient.ProtoReflect.Descriptor instead.
 func (*FoundRecipient) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{26}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *FoundRecipient) GetCampaignId() string {
@@ -1821,7 +1997,7 @@ type ListOutcomesRequest struct {
 
 func (x *ListOutcomesRequest) Reset() {
 	*x = ListOutcomesRequest{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[27]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1833,7 +2009,7 @@ func (x *ListOutcomesRequest) String() string {
 func (*ListOutcomesRequest) ProtoMessage() {}
 
 func (x *ListOutcomesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[27]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1846,7 +2022,7 @@ func (x *ListOutcomesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOutcomesRequest.ProtoReflect.Descriptor instead.
 func (*ListOutcomesRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{27}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListOutcomesRequest) GetCampaignId() string {
@@ -1933,7 +2109,7 @@ type ListOutcomesResponse struct {
 
 func (x *ListOutcomesResponse) Reset() {
 	*x = ListOutcomesResponse{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[28]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1945,7 +2121,7 @@ func (x *ListOutcomesResponse) String() string {
 func (*ListOutcomesResponse) ProtoMessage() {}
 
 func (x *ListOutcomesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[28]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1958,7 +2134,7 @@ func (x *ListOutcomesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOutcomesResponse.ProtoReflect.Descriptor instead.
 func (*ListOutcomesResponse) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{28}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListOutcomesResponse) GetOutcomes() []*Outcome {
@@ -1990,7 +2166,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[29]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2002,7 +2178,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[29]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2015,7 +2191,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{29}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Outcome) GetRecipient() *Recipient {
@@ -2050,7 +2226,7 @@ type ListRejectsRequest struct {
 
 func (x *ListRejectsRequest) Reset() {
 	*x = ListRejectsRequest{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[30]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2062,7 +2238,7 @@ func (x *ListRejectsRequest) String() string {
 func (*ListRejectsRequest) ProtoMessage() {}
 
 func (x *ListRejectsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[30]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2075,7 +2251,7 @@ func (x *ListRejectsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRejectsRequest.ProtoReflect.Descriptor instead.
 func (*ListRejectsRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{30}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ListRejectsRequest) GetCampaignId() string {
@@ -2096,7 +2272,7 @@ type ListRejectsResponse struct {
 
 func (x *ListRejectsResponse) Reset() {
 	*x = ListRejectsResponse{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[31]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2108,7 +2284,7 @@ func (x *ListRejectsResponse) String() string {
 func (*ListRejectsResponse) ProtoMessage() {}
 
 func (x *ListRejectsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[31]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2121,7 +2297,7 @@ func (x *ListRejectsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRejectsResponse.ProtoReflect.Descriptor instead.
 func (*ListRejectsResponse) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{31}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListRejectsResponse) GetRejects() []*Reject {
@@ -2152,7 +2328,7 @@ type Reject struct {
 
 func (x *Reject) Reset() {
 	*x = Reject{}
-	mi := &file_penstock_v1_campaign_proto_msgTypes[32]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2164,7 +2340,7 @@ func (x *Reject) String() string {
 func (*Reject) ProtoMessage() {}
 
 func (x *Reject) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_v1_campaign_proto_msgTypes[32]
+	mi := &file_penstock_v1_campaign_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2177,7 +2353,7 @@ func (x *Reject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reject.ProtoReflect.Descriptor instead.
 func (*Reject) Descriptor() ([]byte, []int) {
-	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{32}
+	return file_penstock_v1_campaign_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Reject) GetSeq() uint32 {
@@ -2274,7 +2450,22 @@ const file_penstock_v1_campaign_proto_rawDesc = "" +
 	"\vcampaign_id\x18\x01 \x01(\tR\n" +
 	"campaignId\"H\n" +
 	"\x13GetCampaignResponse\x121\n" +
-	"\bcampaign\x18\x01 \x01(\v2\x15.penstock.v1.CampaignR\bcampaign\"s\n" +
+	"\bcampaign\x18\x01 \x01(\v2\x15.penstock.v1.CampaignR\bcampaign\"n\n" +
+	"\x14WatchCampaignRequest\x12\x1f\n" +
+	"\vcampaign_id\x18\x01 \x01(\tR\n" +
+	"campaignId\x125\n" +
+	"\binterval\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\binterval\"\xbd\x03\n" +
+	"\x15WatchCampaignResponse\x121\n" +
+	"\bcampaign\x18\x01 \x01(\v2\x15.penstock.v1.CampaignR\bcampaign\x12.\n" +
+	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12.\n" +
+	"\x13attempts_per_second\x18\x03 \x01(\x01R\x11attemptsPerSecond\x120\n" +
+	"\x14delivered_per_second\x18\x04 \x01(\x01R\x12deliveredPerSecond\x12?\n" +
+	"\x1csmoothed_attempts_per_second\x18\x05 \x01(\x01R\x19smoothedAttemptsPerSecond\x12A\n" +
+	"\x1dsmoothed_delivered_per_second\x18\x06 \x01(\x01R\x1asmoothedDeliveredPerSecond\x12 \n" +
+	"\vconnections\x18\a \x01(\rR\vconnections\x12\x1a\n" +
+	"\bprogress\x18\b \x01(\x01R\bprogress\x12\x1d\n" +
+	"\n" +
+	"first_pass\x18\t \x01(\x01R\tfirstPass\"s\n" +
 	"\x14PauseCampaignRequest\x12\x1f\n" +
 	"\vcampaign_id\x18\x01 \x01(\tR\n" +
 	"campaignId\x12\x12\n" +
@@ -2387,11 +2578,12 @@ const file_penstock_v1_campaign_proto_rawDesc = "" +
 	"\x04line\x18\x03 \x01(\rR\x04line\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x16\n" +
 	"\x06detail\x18\x05 \x01(\tR\x06detail\x12\x18\n" +
-	"\aaddress\x18\x06 \x01(\tR\aaddress2\xf8\b\n" +
+	"\aaddress\x18\x06 \x01(\tR\aaddress2\xd2\t\n" +
 	"\x0fCampaignService\x12V\n" +
 	"\rStartCampaign\x12!.penstock.v1.StartCampaignRequest\x1a\".penstock.v1.StartCampaignResponse\x12V\n" +
 	"\rListCampaigns\x12!.penstock.v1.ListCampaignsRequest\x1a\".penstock.v1.ListCampaignsResponse\x12P\n" +
-	"\vGetCampaign\x12\x1f.penstock.v1.GetCampaignRequest\x1a .penstock.v1.GetCampaignResponse\x12V\n" +
+	"\vGetCampaign\x12\x1f.penstock.v1.GetCampaignRequest\x1a .penstock.v1.GetCampaignResponse\x12X\n" +
+	"\rWatchCampaign\x12!.penstock.v1.WatchCampaignRequest\x1a\".penstock.v1.WatchCampaignResponse0\x01\x12V\n" +
 	"\rPauseCampaign\x12!.penstock.v1.PauseCampaignRequest\x1a\".penstock.v1.PauseCampaignResponse\x12Y\n" +
 	"\x0eResumeCampaign\x12\".penstock.v1.ResumeCampaignRequest\x1a#.penstock.v1.ResumeCampaignResponse\x12Y\n" +
 	"\x0eCancelCampaign\x12\".penstock.v1.CancelCampaignRequest\x1a#.penstock.v1.CancelCampaignResponse\x12V\n" +
@@ -2415,7 +2607,7 @@ func file_penstock_v1_campaign_proto_rawDescGZIP() []byte {
 	return file_penstock_v1_campaign_proto_rawDescData
 }
 
-var file_penstock_v1_campaign_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_penstock_v1_campaign_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_penstock_v1_campaign_proto_goTypes = []any{
 	(*Campaign)(nil),               // 0: penstock.v1.Campaign
 	(*Counts)(nil),                 // 1: penstock.v1.Counts
@@ -2425,101 +2617,108 @@ var file_penstock_v1_campaign_proto_goTypes = []any{
 	(*ListCampaignsResponse)(nil),  // 5: penstock.v1.ListCampaignsResponse
 	(*GetCampaignRequest)(nil),     // 6: penstock.v1.GetCampaignRequest
 	(*GetCampaignResponse)(nil),    // 7: penstock.v1.GetCampaignResponse
-	(*PauseCampaignRequest)(nil),   // 8: penstock.v1.PauseCampaignRequest
-	(*PauseCampaignResponse)(nil),  // 9: penstock.v1.PauseCampaignResponse
-	(*ResumeCampaignRequest)(nil),  // 10: penstock.v1.ResumeCampaignRequest
-	(*ResumeCampaignResponse)(nil), // 11: penstock.v1.ResumeCampaignResponse
-	(*CancelCampaignRequest)(nil),  // 12: penstock.v1.CancelCampaignRequest
-	(*CancelCampaignResponse)(nil), // 13: penstock.v1.CancelCampaignResponse
-	(*CloneCampaignRequest)(nil),   // 14: penstock.v1.CloneCampaignRequest
-	(*CloneCampaignResponse)(nil),  // 15: penstock.v1.CloneCampaignResponse
-	(*DeleteCampaignRequest)(nil),  // 16: penstock.v1.DeleteCampaignRequest
-	(*DeleteCampaignResponse)(nil), // 17: penstock.v1.DeleteCampaignResponse
-	(*GetReportRequest)(nil),       // 18: penstock.v1.GetReportRequest
-	(*GetReportResponse)(nil),      // 19: penstock.v1.GetReportResponse
-	(*GetRecipientRequest)(nil),    // 20: penstock.v1.GetRecipientRequest
-	(*GetRecipientResponse)(nil),   // 21: penstock.v1.GetRecipientResponse
-	(*Recipient)(nil),              // 22: penstock.v1.Recipient
-	(*Attempt)(nil),                // 23: penstock.v1.Attempt
-	(*FindRecipientRequest)(nil),   // 24: penstock.v1.FindRecipientRequest
-	(*FindRecipientResponse)(nil),  // 25: penstock.v1.FindRecipientResponse
-	(*FoundRecipient)(nil),         // 26: penstock.v1.FoundRecipient
-	(*ListOutcomesRequest)(nil),    // 27: penstock.v1.ListOutcomesRequest
-	(*ListOutcomesResponse)(nil),   // 28: penstock.v1.ListOutcomesResponse
-	(*Outcome)(nil),                // 29: penstock.v1.Outcome
-	(*ListRejectsRequest)(nil),     // 30: penstock.v1.ListRejectsRequest
-	(*ListRejectsResponse)(nil),    // 31: penstock.v1.ListRejectsResponse
-	(*Reject)(nil),                 // 32: penstock.v1.Reject
-	(*timestamppb.Timestamp)(nil),  // 33: google.protobuf.Timestamp
-	(*Pause)(nil),                  // 34: penstock.v1.Pause
-	(*Forecast)(nil),               // 35: penstock.v1.Forecast
-	(*durationpb.Duration)(nil),    // 36: google.protobuf.Duration
+	(*WatchCampaignRequest)(nil),   // 8: penstock.v1.WatchCampaignRequest
+	(*WatchCampaignResponse)(nil),  // 9: penstock.v1.WatchCampaignResponse
+	(*PauseCampaignRequest)(nil),   // 10: penstock.v1.PauseCampaignRequest
+	(*PauseCampaignResponse)(nil),  // 11: penstock.v1.PauseCampaignResponse
+	(*ResumeCampaignRequest)(nil),  // 12: penstock.v1.ResumeCampaignRequest
+	(*ResumeCampaignResponse)(nil), // 13: penstock.v1.ResumeCampaignResponse
+	(*CancelCampaignRequest)(nil),  // 14: penstock.v1.CancelCampaignRequest
+	(*CancelCampaignResponse)(nil), // 15: penstock.v1.CancelCampaignResponse
+	(*CloneCampaignRequest)(nil),   // 16: penstock.v1.CloneCampaignRequest
+	(*CloneCampaignResponse)(nil),  // 17: penstock.v1.CloneCampaignResponse
+	(*DeleteCampaignRequest)(nil),  // 18: penstock.v1.DeleteCampaignRequest
+	(*DeleteCampaignResponse)(nil), // 19: penstock.v1.DeleteCampaignResponse
+	(*GetReportRequest)(nil),       // 20: penstock.v1.GetReportRequest
+	(*GetReportResponse)(nil),      // 21: penstock.v1.GetReportResponse
+	(*GetRecipientRequest)(nil),    // 22: penstock.v1.GetRecipientRequest
+	(*GetRecipientResponse)(nil),   // 23: penstock.v1.GetRecipientResponse
+	(*Recipient)(nil),              // 24: penstock.v1.Recipient
+	(*Attempt)(nil),                // 25: penstock.v1.Attempt
+	(*FindRecipientRequest)(nil),   // 26: penstock.v1.FindRecipientRequest
+	(*FindRecipientResponse)(nil),  // 27: penstock.v1.FindRecipientResponse
+	(*FoundRecipient)(nil),         // 28: penstock.v1.FoundRecipient
+	(*ListOutcomesRequest)(nil),    // 29: penstock.v1.ListOutcomesRequest
+	(*ListOutcomesResponse)(nil),   // 30: penstock.v1.ListOutcomesResponse
+	(*Outcome)(nil),                // 31: penstock.v1.Outcome
+	(*ListRejectsRequest)(nil),     // 32: penstock.v1.ListRejectsRequest
+	(*ListRejectsResponse)(nil),    // 33: penstock.v1.ListRejectsResponse
+	(*Reject)(nil),                 // 34: penstock.v1.Reject
+	(*timestamppb.Timestamp)(nil),  // 35: google.protobuf.Timestamp
+	(*Pause)(nil),                  // 36: penstock.v1.Pause
+	(*Forecast)(nil),               // 37: penstock.v1.Forecast
+	(*durationpb.Duration)(nil),    // 38: google.protobuf.Duration
 }
 var file_penstock_v1_campaign_proto_depIdxs = []int32{
 	1,  // 0: penstock.v1.Campaign.counts:type_name -> penstock.v1.Counts
-	33, // 1: penstock.v1.Campaign.created:type_name -> google.protobuf.Timestamp
-	33, // 2: penstock.v1.Campaign.started:type_name -> google.protobuf.Timestamp
-	33, // 3: penstock.v1.Campaign.finished:type_name -> google.protobuf.Timestamp
-	33, // 4: penstock.v1.Campaign.cancelled:type_name -> google.protobuf.Timestamp
-	34, // 5: penstock.v1.Campaign.pauses:type_name -> penstock.v1.Pause
-	33, // 6: penstock.v1.Campaign.start_at:type_name -> google.protobuf.Timestamp
-	33, // 7: penstock.v1.Campaign.opens_at:type_name -> google.protobuf.Timestamp
-	35, // 8: penstock.v1.Campaign.forecast:type_name -> penstock.v1.Forecast
-	33, // 9: penstock.v1.StartCampaignRequest.at:type_name -> google.protobuf.Timestamp
+	35, // 1: penstock.v1.Campaign.created:type_name -> google.protobuf.Timestamp
+	35, // 2: penstock.v1.Campaign.started:type_name -> google.protobuf.Timestamp
+	35, // 3: penstock.v1.Campaign.finished:type_name -> google.protobuf.Timestamp
+	35, // 4: penstock.v1.Campaign.cancelled:type_name -> google.protobuf.Timestamp
+	36, // 5: penstock.v1.Campaign.pauses:type_name -> penstock.v1.Pause
+	35, // 6: penstock.v1.Campaign.start_at:type_name -> google.protobuf.Timestamp
+	35, // 7: penstock.v1.Campaign.opens_at:type_name -> google.protobuf.Timestamp
+	37, // 8: penstock.v1.Campaign.forecast:type_name -> penstock.v1.Forecast
+	35, // 9: penstock.v1.StartCampaignRequest.at:type_name -> google.protobuf.Timestamp
 	0,  // 10: penstock.v1.StartCampaignResponse.campaign:type_name -> penstock.v1.Campaign
 	0,  // 11: penstock.v1.ListCampaignsResponse.campaigns:type_name -> penstock.v1.Campaign
 	0,  // 12: penstock.v1.GetCampaignResponse.campaign:type_name -> penstock.v1.Campaign
-	0,  // 13: penstock.v1.PauseCampaignResponse.campaign:type_name -> penstock.v1.Campaign
-	0,  // 14: penstock.v1.ResumeCampaignResponse.campaign:type_name -> penstock.v1.Campaign
-	0,  // 15: penstock.v1.CancelCampaignResponse.campaign:type_name -> penstock.v1.Campaign
-	0,  // 16: penstock.v1.CloneCampaignResponse.campaign:type_name -> penstock.v1.Campaign
-	0,  // 17: penstock.v1.DeleteCampaignResponse.campaign:type_name -> penstock.v1.Campaign
-	22, // 18: penstock.v1.GetRecipientResponse.recipient:type_name -> penstock.v1.Recipient
-	23, // 19: penstock.v1.GetRecipientResponse.attempts:type_name -> penstock.v1.Attempt
-	33, // 20: penstock.v1.Recipient.due:type_name -> google.protobuf.Timestamp
-	33, // 21: penstock.v1.Attempt.time:type_name -> google.protobuf.Timestamp
-	36, // 22: penstock.v1.Attempt.took:type_name -> google.protobuf.Duration
-	26, // 23: penstock.v1.FindRecipientResponse.found:type_name -> penstock.v1.FoundRecipient
-	33, // 24: penstock.v1.FoundRecipient.created:type_name -> google.protobuf.Timestamp
-	22, // 25: penstock.v1.FoundRecipient.recipient:type_name -> penstock.v1.Recipient
-	23, // 26: penstock.v1.FoundRecipient.attempts:type_name -> penstock.v1.Attempt
-	33, // 27: penstock.v1.ListOutcomesRequest.from:type_name -> google.protobuf.Timestamp
-	33, // 28: penstock.v1.ListOutcomesRequest.until:type_name -> google.protobuf.Timestamp
-	29, // 29: penstock.v1.ListOutcomesResponse.outcomes:type_name -> penstock.v1.Outcome
-	22, // 30: penstock.v1.Outcome.recipient:type_name -> penstock.v1.Recipient
-	23, // 31: penstock.v1.Outcome.last:type_name -> penstock.v1.Attempt
-	32, // 32: penstock.v1.ListRejectsResponse.rejects:type_name -> penstock.v1.Reject
-	2,  // 33: penstock.v1.CampaignService.StartCampaign:input_type -> penstock.v1.StartCampaignRequest
-	4,  // 34: penstock.v1.CampaignService.ListCampaigns:input_type -> penstock.v1.ListCampaignsRequest
-	6,  // 35: penstock.v1.CampaignService.GetCampaign:input_type -> penstock.v1.GetCampaignRequest
-	8,  // 36: penstock.v1.CampaignService.PauseCampaign:input_type -> penstock.v1.PauseCampaignRequest
-	10, // 37: penstock.v1.CampaignService.ResumeCampaign:input_type -> penstock.v1.ResumeCampaignRequest
-	12, // 38: penstock.v1.CampaignService.CancelCampaign:input_type -> penstock.v1.CancelCampaignRequest
-	14, // 39: penstock.v1.CampaignService.CloneCampaign:input_type -> penstock.v1.CloneCampaignRequest
-	16, // 40: penstock.v1.CampaignService.DeleteCampaign:input_type -> penstock.v1.DeleteCampaignRequest
-	18, // 41: penstock.v1.CampaignService.GetReport:input_type -> penstock.v1.GetReportRequest
-	20, // 42: penstock.v1.CampaignService.GetRecipient:input_type -> penstock.v1.GetRecipientRequest
-	24, // 43: penstock.v1.CampaignService.FindRecipient:input_type -> penstock.v1.FindRecipientRequest
-	27, // 44: penstock.v1.CampaignService.ListOutcomes:input_type -> penstock.v1.ListOutcomesRequest
-	30, // 45: penstock.v1.CampaignService.ListRejects:input_type -> penstock.v1.ListRejectsRequest
-	3,  // 46: penstock.v1.CampaignService.StartCampaign:output_type -> penstock.v1.StartCampaignResponse
-	5,  // 47: penstock.v1.CampaignService.ListCampaigns:output_type -> penstock.v1.ListCampaignsResponse
-	7,  // 48: penstock.v1.CampaignService.GetCampaign:output_type -> penstock.v1.GetCampaignResponse
-	9,  // 49: penstock.v1.CampaignService.PauseCampaign:output_type -> penstock.v1.PauseCampaignResponse
-	11, // 50: penstock.v1.CampaignService.ResumeCampaign:output_type -> penstock.v1.ResumeCampaignResponse
-	13, // 51: penstock.v1.CampaignService.CancelCampaign:output_type -> penstock.v1.CancelCampaignResponse
-	15, // 52: penstock.v1.CampaignService.CloneCampaign:output_type -> penstock.v1.CloneCampaignResponse
-	17, // 53: penstock.v1.CampaignService.DeleteCampaign:output_type -> penstock.v1.DeleteCampaignResponse
-	19, // 54: penstock.v1.CampaignService.GetReport:output_type -> penstock.v1.GetReportResponse
-	21, // 55: penstock.v1.CampaignService.GetRecipient:output_type -> penstock.v1.GetRecipientResponse
-	25, // 56: penstock.v1.CampaignService.FindRecipient:output_type -> penstock.v1.FindRecipientResponse
-	28, // 57: penstock.v1.CampaignService.ListOutcomes:output_type -> penstock.v1.ListOutcomesResponse
-	31, // 58: penstock.v1.CampaignService.ListRejects:output_type -> penstock.v1.ListRejectsResponse
-	46, // [46:59] is the sub-list for method output_type
-	33, // [33:46] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	38, // 13: penstock.v1.WatchCampaignRequest.interval:type_name -> google.protobuf.Duration
+	0,  // 14: penstock.v1.WatchCampaignResponse.campaign:type_name -> penstock.v1.Campaign
+	35, // 15: penstock.v1.WatchCampaignResponse.time:type_name -> google.protobuf.Timestamp
+	0,  // 16: penstock.v1.PauseCampaignResponse.campaign:type_name -> penstock.v1.Campaign
+	0,  // 17: penstock.v1.ResumeCampaignResponse.campaign:type_name -> penstock.v1.Campaign
+	0,  // 18: penstock.v1.CancelCampaignResponse.campaign:type_name -> penstock.v1.Campaign
+	0,  // 19: penstock.v1.CloneCampaignResponse.campaign:type_name -> penstock.v1.Campaign
+	0,  // 20: penstock.v1.DeleteCampaignResponse.campaign:type_name -> penstock.v1.Campaign
+	24, // 21: penstock.v1.GetRecipientResponse.recipient:type_name -> penstock.v1.Recipient
+	25, // 22: penstock.v1.GetRecipientResponse.attempts:type_name -> penstock.v1.Attempt
+	35, // 23: penstock.v1.Recipient.due:type_name -> google.protobuf.Timestamp
+	35, // 24: penstock.v1.Attempt.time:type_name -> google.protobuf.Timestamp
+	38, // 25: penstock.v1.Attempt.took:type_name -> google.protobuf.Duration
+	28, // 26: penstock.v1.FindRecipientResponse.found:type_name -> penstock.v1.FoundRecipient
+	35, // 27: penstock.v1.FoundRecipient.created:type_name -> google.protobuf.Timestamp
+	24, // 28: penstock.v1.FoundRecipient.recipient:type_name -> penstock.v1.Recipient
+	25, // 29: penstock.v1.FoundRecipient.attempts:type_name -> penstock.v1.Attempt
+	35, // 30: penstock.v1.ListOutcomesRequest.from:type_name -> google.protobuf.Timestamp
+	35, // 31: penstock.v1.ListOutcomesRequest.until:type_name -> google.protobuf.Timestamp
+	31, // 32: penstock.v1.ListOutcomesResponse.outcomes:type_name -> penstock.v1.Outcome
+	24, // 33: penstock.v1.Outcome.recipient:type_name -> penstock.v1.Recipient
+	25, // 34: penstock.v1.Outcome.last:type_name -> penstock.v1.Attempt
+	34, // 35: penstock.v1.ListRejectsResponse.rejects:type_name -> penstock.v1.Reject
+	2,  // 36: penstock.v1.CampaignService.StartCampaign:input_type -> penstock.v1.StartCampaignRequest
+	4,  // 37: penstock.v1.CampaignService.ListCampaigns:input_type -> penstock.v1.ListCampaignsRequest
+	6,  // 38: penstock.v1.CampaignService.GetCampaign:input_type -> penstock.v1.GetCampaignRequest
+	8,  // 39: penstock.v1.CampaignService.WatchCampaign:input_type -> penstock.v1.WatchCampaignRequest
+	10, // 40: penstock.v1.CampaignService.PauseCampaign:input_type -> penstock.v1.PauseCampaignRequest
+	12, // 41: penstock.v1.CampaignService.ResumeCampaign:input_type -> penstock.v1.ResumeCampaignRequest
+	14, // 42: penstock.v1.CampaignService.CancelCampaign:input_type -> penstock.v1.CancelCampaignRequest
+	16, // 43: penstock.v1.CampaignService.CloneCampaign:input_type -> penstock.v1.CloneCampaignRequest
+	18, // 44: penstock.v1.CampaignService.DeleteCampaign:input_type -> penstock.v1.DeleteCampaignRequest
+	20, // 45: penstock.v1.CampaignService.GetReport:input_type -> penstock.v1.GetReportRequest
+	22, // 46: penstock.v1.CampaignService.GetRecipient:input_type -> penstock.v1.GetRecipientRequest
+	26, // 47: penstock.v1.CampaignService.FindRecipient:input_type -> penstock.v1.FindRecipientRequest
+	29, // 48: penstock.v1.CampaignService.ListOutcomes:input_type -> penstock.v1.ListOutcomesRequest
+	32, // 49: penstock.v1.CampaignService.ListRejects:input_type -> penstock.v1.ListRejectsRequest
+	3,  // 50: penstock.v1.CampaignService.StartCampaign:output_type -> penstock.v1.StartCampaignResponse
+	5,  // 51: penstock.v1.CampaignService.ListCampaigns:output_type -> penstock.v1.ListCampaignsResponse
+	7,  // 52: penstock.v1.CampaignService.GetCampaign:output_type -> penstock.v1.GetCampaignResponse
+	9,  // 53: penstock.v1.CampaignService.WatchCampaign:output_type -> penstock.v1.WatchCampaignResponse
+	11, // 54: penstock.v1.CampaignService.PauseCampaign:output_type -> penstock.v1.PauseCampaignResponse
+	13, // 55: penstock.v1.CampaignService.ResumeCampaign:output_type -> penstock.v1.ResumeCampaignResponse
+	15, // 56: penstock.v1.CampaignService.CancelCampaign:output_type -> penstock.v1.CancelCampaignResponse
+	17, // 57: penstock.v1.CampaignService.CloneCampaign:output_type -> penstock.v1.CloneCampaignResponse
+	19, // 58: penstock.v1.CampaignService.DeleteCampaign:output_type -> penstock.v1.DeleteCampaignResponse
+	21, // 59: penstock.v1.CampaignService.GetReport:output_type -> penstock.v1.GetReportResponse
+	23, // 60: penstock.v1.CampaignService.GetRecipient:output_type -> penstock.v1.GetRecipientResponse
+	27, // 61: penstock.v1.CampaignService.FindRecipient:output_type -> penstock.v1.FindRecipientResponse
+	30, // 62: penstock.v1.CampaignService.ListOutcomes:output_type -> penstock.v1.ListOutcomesResponse
+	33, // 63: penstock.v1.CampaignService.ListRejects:output_type -> penstock.v1.ListRejectsResponse
+	50, // [50:64] is the sub-list for method output_type
+	36, // [36:50] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_penstock_v1_campaign_proto_init() }
@@ -2535,7 +2734,7 @@ func file_penstock_v1_campaign_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_penstock_v1_campaign_proto_rawDesc), len(file_penstock_v1_campaign_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   33,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -45,6 +45,9 @@ const (
 	// CampaignServiceGetCampaignProcedure is the fully-qualified name of the CampaignService's
 	// GetCampaign RPC.
 	CampaignServiceGetCampaignProcedure = "/penstock.v1.CampaignService/GetCampaign"
+	// CampaignServiceWatchCampaignProcedure is the fully-qualified name of the CampaignService's
+	// WatchCampaign RPC.
+	CampaignServiceWatchCampaignProcedure = "/penstock.v1.CampaignService/WatchCampaign"
 	// CampaignServicePauseCampaignProcedure is the fully-qualified name of the CampaignService's
 	// PauseCampaign RPC.
 	CampaignServicePauseCampaignProcedure = "/penstock.v1.CampaignService/PauseCampaign"
@@ -90,6 +93,14 @@ type CampaignServiceClient interface {
 	ListCampaigns(context.Context, *penstockv1.ListCampaignsRequest) (*penstockv1.ListCampaignsResponse, error)
 	// GetCampaign returns how one campaign stands. NOT_FOUND: no such campaign.
 	GetCampaign(context.Context, *penstockv1.GetCampaignRequest) (*penstockv1.GetCampaignResponse, error)
+	// WatchCampaign streams how a campaign stands: at once, and then once an
+	// interval until it has ended. All who watch it at the same interval are shown
+	// the same pictures. Who does not read loses the stream with RESOURCE_EXHAUSTED
+	// and may watch again; the bounds on streams are those on watchers. NOT_FOUND:
+	// no such campaign, or it is deleted meanwhile. INVALID_ARGUMENT: an interval
+	// out of range. FAILED_PRECONDITION: it has not ended, and the process that
+	// answers does not send.
+	WatchCampaign(context.Context, *penstockv1.WatchCampaignRequest) (*connect.ServerStreamForClient[penstockv1.WatchCampaignResponse], error)
 	// PauseCampaign freezes a campaign, or what it has for one site: no message
 	// begins after the answer, what is on the wire finishes, and no attempt or
 	// time of a recipient is used up. It lasts, also over restarts, until each of
@@ -174,6 +185,12 @@ func NewCampaignServiceClient(httpClient connect.HTTPClient, baseURL string, opt
 			connect.WithSchema(campaignServiceMethods.ByName("GetCampaign")),
 			connect.WithClientOptions(opts...),
 		),
+		watchCampaign: connect.NewClient[penstockv1.WatchCampaignRequest, penstockv1.WatchCampaignResponse](
+			httpClient,
+			baseURL+CampaignServiceWatchCampaignProcedure,
+			connect.WithSchema(campaignServiceMethods.ByName("WatchCampaign")),
+			connect.WithClientOptions(opts...),
+		),
 		pauseCampaign: connect.NewClient[penstockv1.PauseCampaignRequest, penstockv1.PauseCampaignResponse](
 			httpClient,
 			baseURL+CampaignServicePauseCampaignProcedure,
@@ -242,6 +259,7 @@ type campaignServiceClient struct {
 	startCampaign  *connect.Client[penstockv1.StartCampaignRequest, penstockv1.StartCampaignResponse]
 	listCampaigns  *connect.Client[penstockv1.ListCampaignsRequest, penstockv1.ListCampaignsResponse]
 	getCampaign    *connect.Client[penstockv1.GetCampaignRequest, penstockv1.GetCampaignResponse]
+	watchCampaign  *connect.Client[penstockv1.WatchCampaignRequest, penstockv1.WatchCampaignResponse]
 	pauseCampaign  *connect.Client[penstockv1.PauseCampaignRequest, penstockv1.PauseCampaignResponse]
 	resumeCampaign *connect.Client[penstockv1.ResumeCampaignRequest, penstockv1.ResumeCampaignResponse]
 	cancelCampaign *connect.Client[penstockv1.CancelCampaignRequest, penstockv1.CancelCampaignResponse]
@@ -279,6 +297,11 @@ func (c *campaignServiceClient) GetCampaign(ctx context.Context, req *penstockv1
 		return response.Msg, err
 	}
 	return nil, err
+}
+
+// WatchCampaign calls penstock.v1.CampaignService.WatchCampaign.
+func (c *campaignServiceClient) WatchCampaign(ctx context.Context, req *penstockv1.WatchCampaignRequest) (*connect.ServerStreamForClient[penstockv1.WatchCampaignResponse], error) {
+	return c.watchCampaign.CallServerStream(ctx, connect.NewRequest(req))
 }
 
 // PauseCampaign calls penstock.v1.CampaignService.PauseCampaign.
@@ -376,6 +399,14 @@ type CampaignServiceHandler interface {
 	ListCampaigns(context.Context, *penstockv1.ListCampaignsRequest) (*penstockv1.ListCampaignsResponse, error)
 	// GetCampaign returns how one campaign stands. NOT_FOUND: no such campaign.
 	GetCampaign(context.Context, *penstockv1.GetCampaignRequest) (*penstockv1.GetCampaignResponse, error)
+	// WatchCampaign streams how a campaign stands: at once, and then once an
+	// interval until it has ended. All who watch it at the same interval are shown
+	// the same pictures. Who does not read loses the stream with RESOURCE_EXHAUSTED
+	// and may watch again; the bounds on streams are those on watchers. NOT_FOUND:
+	// no such campaign, or it is deleted meanwhile. INVALID_ARGUMENT: an interval
+	// out of range. FAILED_PRECONDITION: it has not ended, and the process that
+	// answers does not send.
+	WatchCampaign(context.Context, *penstockv1.WatchCampaignRequest, *connect.ServerStream[penstockv1.WatchCampaignResponse]) error
 	// PauseCampaign freezes a campaign, or what it has for one site: no message
 	// begins after the answer, what is on the wire finishes, and no attempt or
 	// time of a recipient is used up. It lasts, also over restarts, until each of
@@ -456,6 +487,12 @@ func NewCampaignServiceHandler(svc CampaignServiceHandler, opts ...connect.Handl
 		connect.WithSchema(campaignServiceMethods.ByName("GetCampaign")),
 		connect.WithHandlerOptions(opts...),
 	)
+	campaignServiceWatchCampaignHandler := connect.NewServerStreamHandlerSimple(
+		CampaignServiceWatchCampaignProcedure,
+		svc.WatchCampaign,
+		connect.WithSchema(campaignServiceMethods.ByName("WatchCampaign")),
+		connect.WithHandlerOptions(opts...),
+	)
 	campaignServicePauseCampaignHandler := connect.NewUnaryHandlerSimple(
 		CampaignServicePauseCampaignProcedure,
 		svc.PauseCampaign,
@@ -524,6 +561,8 @@ func NewCampaignServiceHandler(svc CampaignServiceHandler, opts ...connect.Handl
 			campaignServiceListCampaignsHandler.ServeHTTP(w, r)
 		case CampaignServiceGetCampaignProcedure:
 			campaignServiceGetCampaignHandler.ServeHTTP(w, r)
+		case CampaignServiceWatchCampaignProcedure:
+			campaignServiceWatchCampaignHandler.ServeHTTP(w, r)
 		case CampaignServicePauseCampaignProcedure:
 			campaignServicePauseCampaignHandler.ServeHTTP(w, r)
 		case CampaignServiceResumeCampaignProcedure:
@@ -563,6 +602,10 @@ func (UnimplementedCampaignServiceHandler) ListCampaigns(context.Context, *penst
 
 func (UnimplementedCampaignServiceHandler) GetCampaign(context.Context, *penstockv1.GetCampaignRequest) (*penstockv1.GetCampaignResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("penstock.v1.CampaignService.GetCampaign is not implemented"))
+}
+
+func (UnimplementedCampaignServiceHandler) WatchCampaign(context.Context, *penstockv1.WatchCampaignRequest, *connect.ServerStream[penstockv1.WatchCampaignResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("penstock.v1.CampaignService.WatchCampaign is not implemented"))
 }
 
 func (UnimplementedCampaignServiceHandler) PauseCampaign(context.Context, *penstockv1.PauseCampaignRequest) (*penstockv1.PauseCampaignResponse, error) {
