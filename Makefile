@@ -5,7 +5,7 @@ BIN    := bin/penstock
 STATIC := $(GO) tool staticcheck
 FUZZ   ?= 10s
 
-.PHONY: build demo test race interop crash bench bench-all senders check fuzz gen lint clean
+.PHONY: build demo test race interop crash steering bench bench-all senders check fuzz gen lint clean
 
 build: ## bin/penstock
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN) ./cmd/penstock
@@ -24,6 +24,9 @@ interop: ## against Postfix, Exim, OpenSMTPD and other verifiers; installs Debia
 
 crash: build ## 100 kills over a campaign of 200,000 recipients
 	PENSTOCK_CRASH=1 PENSTOCK_BIN=$(CURDIR)/$(BIN) $(GO) test -run TestKilledAtRandom -timeout 30m -count 1 -v ./bench/crash
+
+steering: build ## how fast many campaigns obey, what they cost idle, how they share; about 10 minutes
+	PENSTOCK_STEERING=1 PENSTOCK_BIN=$(CURDIR)/$(BIN) $(GO) test -timeout 40m -count 1 -v ./bench/steering
 
 bench: build ## the table of figures; SCENARIO="a b" chooses
 	$(BIN) bench $(SCENARIO)
