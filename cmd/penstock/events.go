@@ -59,6 +59,8 @@ An event must match one value of each flag that is given.`,
 	set.BoolVar(&req.SkipMissing, "skip-missing", false, "begin with the oldest event when those behind --after are no longer kept")
 	f.add(c, "config", "data", "format")
 	set.Lookup("format").Usage = "output `format`: table or json (JSON lines)"
+	offer(c, "kind", ledger.EventKindNames()...)
+	offer(c, "state", ledger.EventWords()...)
 	return c
 }
 
