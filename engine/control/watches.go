@@ -50,7 +50,7 @@ type watch struct {
 	quit chan struct{} // closed when the last watcher has left
 	done chan struct{} // closed when its goroutine has ended
 
-	watchers map[*watcher]struct{} // guarded by watches.mu
+	watchers map[*watcher]struct{}     // guarded by watches.mu
 	newest   *pb.WatchCampaignResponse // guarded by watches.mu
 	over     bool                      // guarded by watches.mu: nobody joins any more
 	// at, was and smoothed are the goroutine's own, once it runs.
