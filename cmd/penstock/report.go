@@ -16,6 +16,7 @@ import (
 // all of it.
 type report struct {
 	ID                string            `json:"id"`
+	Loading           bool              `json:"loading"`
 	Counts            counts            `json:"counts"`
 	UncertainAttempts uint64            `json:"uncertain_attempts"`
 	Anomalies         map[string]uint64 `json:"anomalies"`
@@ -84,7 +85,11 @@ func printReport(w io.Writer, text []byte, format string) error {
 func printTotals(w io.Writer, r *report) error {
 	c := &r.Counts
 	t := newTable(w).align("lrrl")
-	t.row("  rows read", count(c.Rows))
+	more := ""
+	if r.Loading {
+		more = "so far: more are to come"
+	}
+	t.row("  rows read", count(c.Rows), "", more)
 	t.row("  rejected", count(c.Rejected))
 	t.row("  loaded", count(c.Loaded))
 	for _, s := range states {

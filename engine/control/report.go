@@ -14,6 +14,7 @@ import (
 
 type reportJSON struct {
 	ID                string            `json:"id"`
+	Loading           bool              `json:"loading"`
 	Counts            countsJSON        `json:"counts"`
 	UncertainAttempts uint64            `json:"uncertain_attempts"`
 	Rejects           map[string]uint64 `json:"rejects"`
@@ -67,6 +68,7 @@ type replyJSON struct {
 func marshalReport(r *ledger.Report) ([]byte, error) {
 	out := reportJSON{
 		ID:                r.Name,
+		Loading:           r.Streaming,
 		Counts:            countsJSON{Rows: r.Rows, Rejected: r.Rejected, stateCounts: states(r.Counts)},
 		UncertainAttempts: r.UncertainAttempts,
 		Rejects:           map[string]uint64{},

@@ -13,6 +13,8 @@ import (
 type Report struct {
 	Name                   string
 	Rows, Rejected, Loaded uint64
+	// Streaming: more rows follow, so that none of these is the last word.
+	Streaming bool
 	// Counts are all recipients. Those pending at a domain in trouble count as
 	// deferred here: the trouble is one record, not one for each of them.
 	Counts Counts
@@ -72,7 +74,7 @@ func (c *Campaign) Report(ctx context.Context) (*Report, error) {
 		return nil, err
 	}
 	r := &Report{
-		Name: rec.Name, Rows: rec.Rows, Rejected: rec.Rejected, Loaded: rec.Recipients,
+		Name: rec.Name, Rows: rec.Rows, Rejected: rec.Rejected, Loaded: rec.Recipients, Streaming: rec.Streaming,
 		UncertainAttempts: rec.UncertainAttempts, Anomalies: rec.Anomalies, Rejects: rec.Rejects,
 		Created: rec.Created, Started: rec.Started, Finished: rec.Finished, Cancelled: rec.Cancelled,
 	}
