@@ -72,7 +72,7 @@ func (r *runner) run(ctx context.Context, s *Scenario, w *workplace, p *Program)
 	}
 	command := &Command{
 		Campaign: w.campaign, People: w.people, Message: w.message, Dir: dir, Recipients: s.Recipients, Connections: s.Connections,
-		Size: s.Size, First: "u0@" + s.domain(0), LoadOnly: s.LoadOnly,
+		Size: s.Size, First: "u0@" + s.domain(0), LoadOnly: s.LoadOnly, Stream: s.Stream,
 		Body: filepath.Join(w.dir, "body.html"), Senders: r.options.Senders, Source: p.Source, Built: p.Built,
 		Config: filepath.Join(dir, "penstock.yaml"), Data: filepath.Join(dir, "data"), Stats: filepath.Join(dir, "stats.json"),
 	}

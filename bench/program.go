@@ -43,14 +43,14 @@ type Command struct {
 	// recipient's address.
 	Recipients, Connections, Size int
 	First                         string
-	// LoadOnly asks for no sending.
-	LoadOnly bool
+	// LoadOnly asks for no sending, Stream for sending while loading.
+	LoadOnly, Stream bool
 }
 
 // penstock is the command line of a program that is Penstock. To load only, it
 // is given no time to send: loading comes before that time begins.
 func penstock(path string) []string {
-	return []string{path, "send", "{{.Campaign}}", "--config", "{{.Config}}", "--data", "{{.Data}}", "--stats", "{{.Stats}}", "--quiet", "{{if .LoadOnly}}--for=1ms{{end}}"}
+	return []string{path, "send", "{{.Campaign}}", "--config", "{{.Config}}", "--data", "{{.Data}}", "--stats", "{{.Stats}}", "--quiet", "{{if .LoadOnly}}--for=1ms{{end}}", "{{if .Stream}}--stream{{end}}"}
 }
 
 // words fills the templates; words that come out empty are left out.

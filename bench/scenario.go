@@ -53,6 +53,8 @@ type Scenario struct {
 	Campaign map[string]any `yaml:"campaign" json:"-"`
 	// LoadOnly: the recipients are read and nothing is sent.
 	LoadOnly bool `yaml:"load_only" json:"load_only,omitempty"`
+	// Stream sends while loading.
+	Stream bool `yaml:"stream" json:"stream,omitempty"`
 	// OnRequest: runs only when named, since it takes long or needs something.
 	OnRequest bool `yaml:"on_request" json:"on_request,omitempty"`
 	// Repeats is how often it runs; 0: as the harness is told.
@@ -204,6 +206,9 @@ func ParseScenario(file string, text []byte) (*Scenario, error) {
 	}
 	if (s.Target.Of == "") != (s.Target.Times == 0 && s.Target.AtLeastTimes == 0) {
 		wrong("target: of and times (or at_least_times) belong together")
+	}
+	if s.Stream && s.LoadOnly {
+		wrong("stream: nothing is sent while loading, since load_only sends nothing")
 	}
 	if s.Build != "" && s.Command == nil {
 		wrong("build: without a command that uses {{.Built}}")
