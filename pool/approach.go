@@ -33,6 +33,8 @@ type approach struct {
 // try is an approach's state. It belongs to whoever leads it, one at a time: the
 // event loop, or the goroutine of a handshake.
 type try struct {
+	id      uint64
+	ear     *ear // nil: nobody listens
 	started time.Time
 	// next is the index in to.Addrs of the address after addr, which is tried now.
 	next int
@@ -49,7 +51,7 @@ type try struct {
 // start makes the try. Its end is told to the dialer.
 func (a *approach) start() {
 	p := a.lane.site.pool
-	a.try = try{started: p.opts.Now()}
+	a.try = try{id: p.dialled.Add(1), started: p.opts.Now()}
 	if p.ctx.Err() != nil || a.lane.shut() || p.frozen[a.source].Load() {
 		p.dial.abandoned(a)
 		return
@@ -140,6 +142,7 @@ func (a *approach) abandon() {
 
 // failed tells of the failure and lets the lane go on, to the next host.
 func (a *approach) failed() {
+	a.noteEnd()
 	f := *a.why
 	s := a.lane.site
 	p := s.pool
@@ -191,6 +194,10 @@ func (a *approach) OnOpen(wc *wire.Conn) {
 	s := a.lane.site
 	o := &s.pool.opts
 	if a.link != nil {
+		a.session.SetTap(nil) // it is another dialogue from here on
+		a.ear = nil
+		a.listen()
+		a.ear.note("secured: " + a.link.Version())
 		a.session.Secured()
 		a.proceed(wc)
 		return
@@ -212,11 +219,14 @@ func (a *approach) OnOpen(wc *wire.Conn) {
 		Window:  window,
 		TLS:     a.tlsMode(),
 	})
+	a.listen()
+	a.ear.note("connected")
 	a.proceed(wc)
 }
 
 // OnBytes is wire.Handler's.
 func (a *approach) OnBytes(wc *wire.Conn, b []byte) {
+	a.listen()
 	cmd, _ := a.session.Waiting()
 	a.session.Feed(b)
 	if n := a.session.Replies(); n != a.replies {
@@ -343,7 +353,7 @@ func (a *approach) setTimer(wc *wire.Conn, now time.Time) {
 func (a *approach) become(wc *wire.Conn) {
 	s := a.lane.site
 	c := &Connection{
-		lane: a.lane, to: a.to, source: a.source, gate: s.gates[a.source],
+		id: a.id, ear: a.ear, lane: a.lane, to: a.to, source: a.source, gate: s.gates[a.source],
 		addr: a.addr, session: a.session, opened: s.pool.opts.Now(),
 	}
 	if a.link != nil {

@@ -21,6 +21,7 @@ type Connection struct {
 	// all of which run on the connection's event loop.
 	Peer any
 
+	id     uint64
 	lane   *Lane
 	to     *target
 	source int
@@ -39,6 +40,7 @@ type Connection struct {
 
 	// Loop only.
 	session  *smtp.Session
+	ear      *ear // nil: nobody listens
 	wc       *wire.Conn
 	flights  []flight
 	begun    int    // messages sent
@@ -137,6 +139,7 @@ func (c *Connection) OnOpen(wc *wire.Conn) {
 
 // OnBytes is wire.Handler's.
 func (c *Connection) OnBytes(_ *wire.Conn, b []byte) {
+	c.listen()
 	c.session.Feed(b)
 	c.work()
 }
@@ -144,6 +147,7 @@ func (c *Connection) OnBytes(_ *wire.Conn, b []byte) {
 // OnWake comes when the queue has something, or when something was decided
 // about the connection. It is wire.Handler's.
 func (c *Connection) OnWake(*wire.Conn) {
+	c.listen()
 	c.grantAt = time.Time{}
 	c.work()
 	if c.quitting || c.ended {
@@ -153,6 +157,7 @@ func (c *Connection) OnWake(*wire.Conn) {
 
 // OnTimer is wire.Handler's.
 func (c *Connection) OnTimer(*wire.Conn) {
+	c.listen()
 	now := c.now()
 	if !c.grantAt.IsZero() && !now.Before(c.grantAt) {
 		c.grantAt = time.Time{}
@@ -181,6 +186,11 @@ func (c *Connection) OnClose(_ *wire.Conn, err error) {
 		b := benches.Get().(*bench)
 		c.events(b, c.now())
 		benches.Put(b)
+	}
+	if c.why != nil {
+		c.ear.note("closed: " + c.why.Error())
+	} else {
+		c.ear.note("closed")
 	}
 	c.leave()
 }

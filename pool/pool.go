@@ -35,6 +35,8 @@ type Pool struct {
 
 	draining atomic.Bool
 	frozen   freezer
+	tap      atomic.Pointer[Tap] // nil: nobody listens
+	dialled  atomic.Uint64       // the last number given to a connection
 	// ipv6: some connection over IPv6 has worked.
 	ipv6 atomic.Bool
 

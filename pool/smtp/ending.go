@@ -21,6 +21,7 @@ func (s *Session) close(why Outcome) {
 	s.phase = phaseClosed
 	s.pending = 0
 	s.out.drop()
+	s.said = nil
 	if !s.ready && !orderly {
 		s.events = append(s.events, Event{Kind: Failed, Outcome: why})
 	}

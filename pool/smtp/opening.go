@@ -59,14 +59,11 @@ func unknownCommand(code int) bool {
 // hello says EHLO or HELO.
 func (s *Session) hello(p phase) {
 	s.phase = p
-	s.out.fresh()
 	if p == phaseHelo {
-		s.out.text("HELO ")
+		s.command(Helo, "HELO ", s.cfg.Hello)
 	} else {
-		s.out.text("EHLO ")
+		s.command(Ehlo, "EHLO ", s.cfg.Hello)
 	}
-	s.out.text(s.cfg.Hello)
-	s.command("\r\n")
 }
 
 // offered decides what follows from the capabilities.
@@ -74,7 +71,7 @@ func (s *Session) offered() {
 	if !s.cfg.Secured && s.cfg.TLS != TLSNone {
 		if s.caps.StartTLS {
 			s.phase = phaseStartTLS
-			s.command("STARTTLS\r\n")
+			s.command(StartTLS, "STARTTLS", "")
 			return
 		}
 		if s.cfg.TLS == TLSRequire {

@@ -30,6 +30,7 @@ type parser struct {
 	lines   int
 	octets  int
 	enh     EnhancedCode
+	heard   func(line []byte) // nil: nobody wants to know
 }
 
 // next takes one reply from in and returns what is behind it. done is false
@@ -57,6 +58,9 @@ func (p *parser) next(in []byte) (r reply, rest []byte, done bool, err error) {
 		// A bare LF ends a line too: a server that sends one is sloppy, not hostile.
 		if n := len(line); n > 0 && line[n-1] == '\r' {
 			line = line[:n-1]
+		}
+		if p.heard != nil {
+			p.heard(line)
 		}
 		if r, done, err = p.line(line); done || err != nil {
 			return r, in, done, err

@@ -41,6 +41,9 @@ type Session struct {
 
 	farewell Reply // that 554
 
+	tap  Tap      // nil: nobody listens
+	said []saying // for the tap: what is in the output
+
 	scratch  []byte
 	lastText string
 }
@@ -205,6 +208,9 @@ func (s *Session) Secured() {
 // answer. So an owner calls Output only when it is about to write.
 func (s *Session) Output(dst [][]byte) [][]byte {
 	s.awaited, s.written = s.asked, s.ended
+	if len(s.said) > 0 {
+		s.tell()
+	}
 	return s.out.appendTo(dst)
 }
 
@@ -285,10 +291,15 @@ func (s *Session) take(r *reply) {
 	}
 }
 
-// command appends a whole command line to the output.
-func (s *Session) command(line string) {
+// command appends a whole command line to the output: a word, and what it is
+// about if anything.
+func (s *Session) command(c Command, word, about string) {
 	s.out.fresh()
-	s.out.text(line)
+	from := len(s.out.buf)
+	s.out.text(word)
+	s.out.text(about)
+	s.out.text("\r\n")
+	s.say(c, nil, from)
 	s.asked++
 }
 
@@ -310,12 +321,12 @@ func (s *Session) quitBehind() {
 		return
 	}
 	s.quitSaid = true
-	s.command("QUIT\r\n")
+	s.command(Quit, "QUIT", "")
 }
 
 func (s *Session) quit() {
 	s.phase = phaseQuit
-	s.command("QUIT\r\n")
+	s.command(Quit, "QUIT", "")
 }
 
 // settle says what became of a message.

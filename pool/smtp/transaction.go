@@ -119,6 +119,7 @@ func (s *Session) begin(m *Message, size int, international bool) {
 func (s *Session) write(t *transaction, c Command) {
 	s.out.fresh()
 	o := &s.out
+	from := len(o.buf)
 	switch c {
 	case Rset:
 		o.text("RSET\r\n")
@@ -147,26 +148,33 @@ func (s *Session) write(t *transaction, c Command) {
 		s.writeContent(t)
 	case CommandUnset, Connect, Ehlo, Helo, StartTLS, Quit:
 	}
+	if c != End {
+		s.say(c, t.m, from)
+	}
 	t.sent = c
 	s.asked++
 }
 
 func (s *Session) writeContent(t *transaction) {
+	from := len(s.out.buf)
 	switch {
 	case t.gear == Chunking:
 		s.out.text("BDAT ")
 		s.out.buf = strconv.AppendInt(s.out.buf, int64(t.size), 10)
 		s.out.text(" LAST\r\n")
+		s.say(End, t.m, from)
 		s.out.chunk(t.m.Content, t.size)
 	case t.refused != CommandUnset:
 		// RFC 2920 3.1: DATA was taken though nothing before it was. A lone
 		// dot keeps us in step, and the content stays with us.
 		s.out.text(".\r\n")
+		s.say(End, t.m, from)
 		s.dirty = true
 		return
 	default:
 		s.out.stuffed(t.m.Content, t.size)
 	}
+	s.carry(t)
 	s.ended = t.num
 }
 

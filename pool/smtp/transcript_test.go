@@ -1,6 +1,7 @@
 package smtp
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strconv"
@@ -37,6 +38,7 @@ func play(t *testing.T, sp **Session, d *datadriven.TestData) string {
 	switch d.Cmd {
 	case "new":
 		s = New(transcriptConfig(t, d))
+		s.SetTap(new(recorder))
 		*sp = s
 	case "server":
 		hold = d.HasArg("hold")
@@ -76,6 +78,9 @@ func play(t *testing.T, sp **Session, d *datadriven.TestData) string {
 		var out []byte
 		for _, piece := range s.Output(nil) {
 			out = append(out, piece...)
+		}
+		if told := s.tap.(*recorder).written(); !bytes.Equal(told, out) {
+			d.Fatalf(t, "the tap heard %q, but %q was written", told, out)
 		}
 		for _, line := range strings.SplitAfter(string(out), "\r\n") {
 			switch {
