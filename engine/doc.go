@@ -24,7 +24,8 @@
 //   - worker, one per core: read, lease, compose.
 //   - openings: holds and lets go the runs that have windows.
 //   - timetable: wakes domains whose retry is due.
-//   - housekeeping: saves what was learned, every few seconds.
+//   - housekeeping: saves what was learned and samples how fast sites
+//     answer, every few seconds.
 //   - watch: looks 20 times a second at what the busiest lanes wait for, and at
 //     some of the others.
 //   - the ledger's writer calls durable; the pool's event loops call Pull and
@@ -35,7 +36,8 @@
 // # Locks
 //
 // Order: Engine.steering, Run.mu, Engine.routing, lane.mu, timetable.mu. The locks of package share
-// and of turns.go are taken last. Nothing outside this
+// and of turns.go are taken last, and those of a site's replies and tempo; the census' is held while
+// Engine.routing is taken, a trace.Hub's while the pool's tap is set. Nothing outside this
 // package is called with one of them held, but for the methods of the ledger,
 // the pool and the throttle that only touch memory.
 package engine

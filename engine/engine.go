@@ -19,6 +19,7 @@ import (
 	"github.com/penstock-mail/penstock/engine/ledger"
 	"github.com/penstock-mail/penstock/engine/pause"
 	"github.com/penstock-mail/penstock/engine/share"
+	"github.com/penstock-mail/penstock/engine/trace"
 	"github.com/penstock-mail/penstock/mx"
 	"github.com/penstock-mail/penstock/pool"
 	"github.com/penstock-mail/penstock/throttle"
@@ -74,6 +75,7 @@ type Engine struct {
 	resolving   atomic.Int32 // look-ups under way
 	names       names
 	counted     census
+	traces      trace.Hub
 	tuning      tuning
 }
 
@@ -189,6 +191,7 @@ func (e *Engine) equip() (err error) {
 		return err
 	}
 	e.holdSources()
+	e.equipTraces()
 	return nil
 }
 
@@ -284,6 +287,7 @@ func (e *Engine) Drain(ctx context.Context) error {
 	e.rsa.Close()
 	// What was being prepared is ready after this flush.
 	err := e.ledger.Flush(context.Background())
+	e.traces.Close()
 	e.siteLimits.stop()
 	e.sourceLimits.stop()
 	for _, r := range e.allRuns() {

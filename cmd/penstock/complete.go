@@ -42,7 +42,11 @@ func (f *flags) complete(c *cobra.Command) {
 		f.complete(sub)
 	}
 	if flag := c.Flags().Lookup("state"); flag != nil && c.Name() == "list" {
-		offer(c, "state", control.CampaignStates()...)
+		states := control.CampaignStates()
+		if c.Parent().Name() == "site" {
+			states = control.SiteStates()
+		}
+		offer(c, "state", states...)
 	}
 	if c.Flags().Lookup("log-level") != nil {
 		offer(c, "log-level", "debug", "info", "warn", "error")

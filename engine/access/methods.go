@@ -92,6 +92,9 @@ var methods = map[string]Method{
 	"penstock.v1.SourceService/FlushSource":     changes(Operate),
 	"penstock.v1.SourceService/ForgetSource":    changes(Operate),
 
+	// What is said can be read in it: addresses, and contents if asked for.
+	"penstock.v1.TraceService/Trace": asks(Operate).stream(),
+
 	"grpc.health.v1.Health/Check": asks(Read),
 	"grpc.health.v1.Health/Watch": asks(Read).stream(),
 

@@ -22,6 +22,7 @@ type Client struct {
 	penstockv1connect.SiteServiceClient
 	penstockv1connect.ForecastServiceClient
 	penstockv1connect.SourceServiceClient
+	penstockv1connect.TraceServiceClient
 	penstockv1connect.IntakeServiceClient
 	close func()
 }
@@ -87,6 +88,7 @@ func newClient(transport *http.Transport, base, token string, closing func()) *C
 		SiteServiceClient:     penstockv1connect.NewSiteServiceClient(h, base),
 		ForecastServiceClient: penstockv1connect.NewForecastServiceClient(h, base),
 		SourceServiceClient:   penstockv1connect.NewSourceServiceClient(h, base),
+		TraceServiceClient:    penstockv1connect.NewTraceServiceClient(h, base),
 		IntakeServiceClient:   penstockv1connect.NewIntakeServiceClient(streams, base, connect.WithGRPC()),
 		close: sync.OnceFunc(func() {
 			second.CloseIdleConnections()

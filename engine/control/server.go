@@ -220,6 +220,7 @@ func (s *Server) handler(d *desk, logger *slog.Logger) http.Handler {
 	mux.Handle(penstockv1connect.NewForecastServiceHandler(&forecasts{d}, bound))
 	mux.Handle(intakeHandler(d, bound))
 	mux.Handle(penstockv1connect.NewSourceServiceHandler(&sources{d}, bound))
+	mux.Handle(penstockv1connect.NewTraceServiceHandler(&traces{d}, bound))
 	mux.Handle(grpchealth.NewHandler(health{d}, bound))
 	reflector := grpcreflect.NewStaticReflector(services()...)
 	mux.Handle(grpcreflect.NewHandlerV1(reflector, bound))

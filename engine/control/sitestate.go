@@ -42,6 +42,14 @@ func (s *sites) ListSites(_ context.Context, req *pb.ListSitesRequest) (*pb.List
 	return res, nil
 }
 
+// SiteStates are the words that say how a site stands.
+func SiteStates() (words []string) {
+	for _, c := range engine.SiteConditions() {
+		words = append(words, string(c))
+	}
+	return words
+}
+
 // siteQuery is a request in the engine's words; the error lists every mistake.
 func siteQuery(req *pb.ListSitesRequest) (q engine.SiteQuery, err error) {
 	var errs []error
