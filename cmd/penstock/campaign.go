@@ -23,6 +23,7 @@ func newCampaign(f *flags) *cobra.Command {
 		Args:  commands,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	c.AddCommand(newCampaignCreate(f), newCampaignDrop(f))
 	c.AddCommand(newCampaignList(f), newCampaignShow(f), newCampaignStart(f), newCampaignPause(f), newCampaignResume(f), newCampaignCancel(f),
 		newCampaignWatch(f), newCampaignClone(f), newCampaignDelete(f), newCampaignOutcomes(f))
 	return c
@@ -161,7 +162,14 @@ func (f *flags) onCampaign(use, short string, do func(context.Context, *control.
 				if f.format == "json" {
 					return printJSON(cmd.OutOrStdout(), shown)
 				}
-				return printCampaign(cmd.OutOrStdout(), shown)
+				if err := printCampaign(cmd.OutOrStdout(), shown); err != nil || !onItsWay(shown) {
+					return err
+				}
+				res, err := c.GetIntake(cmd.Context(), &pb.GetIntakeRequest{CampaignId: args[0]})
+				if err != nil {
+					return err
+				}
+				return printIntake(cmd.OutOrStdout(), res.Intake)
 			})
 		},
 	}

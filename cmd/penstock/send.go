@@ -38,7 +38,9 @@ func newSend(f *flags) *cobra.Command {
 
 It can be stopped at any time, by a signal or by pulling the plug: run it again,
 and it goes on where it was. While it runs, report, recipient, export, rejects,
-verify and backup work on the same data directory.
+verify and backup work on the same data directory. On one that penstock serve
+holds, the campaign is handed to that, and watched: a signal ends the watching and
+not the campaign.
 
 With --stream the first messages leave while the file is still being read. A
 mistake further down, such as a damaged file, is then found when many have been
@@ -100,8 +102,8 @@ func (s *sending) send(ctx context.Context, cmd *cobra.Command, cfg *config.Conf
 		e, err = engine.Open(cfg, log)
 		return err
 	}); err != nil {
-		if errors.Is(err, ledger.ErrHeld) {
-			return fmt.Errorf("%w; ask it how it is going: penstock report %s", err, c.ID)
+		if isHeldByAnother(ctx, cfg, err) {
+			return s.handOver(ctx, cmd, cfg, c.Path, err)
 		}
 		return err
 	}

@@ -128,9 +128,11 @@ func (in *intake) breaks(err error) {
 	default:
 		problems.Add("", 0, 0, "", "%v", err)
 	}
+	// Warnings were told of when it was created.
+	problems = slices.DeleteFunc(slices.Clone(problems), func(p problem.Problem) bool { return p.Warning })
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.manifest.State, in.manifest.Problems = Broken, slices.Clone(problems)
+	in.manifest.State, in.manifest.Problems = Broken, problems
 	if err := in.manifest.write(in.dir); err != nil {
 		// It is broken as long as this process lives, and found so by the next.
 		in.store.log.Error("it cannot be noted that a campaign is broken", "campaign", in.id, "error", err)
