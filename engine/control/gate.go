@@ -46,7 +46,7 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.turnAway(w, r, caller, err)
 		return
 	}
-	w, r, done := paced(w, r.WithContext(access.With(r.Context(), caller)), method.Stream)
+	w, r, done := usualPace.of(w, r.WithContext(access.With(r.Context(), caller)), method.Stream)
 	defer done()
 	g.next.ServeHTTP(w, r)
 }

@@ -169,7 +169,7 @@ func (s *intakes) receive(stream *connect.BidiStream[pb.UploadRecipientsRequest,
 			case errors.Is(err, io.EOF):
 				return nil
 			case errors.Is(err, os.ErrDeadlineExceeded):
-				return connect.NewError(connect.CodeDeadlineExceeded, fmt.Errorf("nothing came for %v; what was acknowledged stays", sayTime))
+				return connect.NewError(connect.CodeDeadlineExceeded, fmt.Errorf("nothing came for %v; what was acknowledged stays", usualPace.say))
 			}
 			return err
 		}

@@ -7,34 +7,38 @@ import (
 	"time"
 )
 
-// How long a client may keep a call waiting. Variables for tests alone.
-var (
-	// bodyTime is for the whole request of a call that is no stream.
-	bodyTime = 30 * time.Second
-	// sayTime is for the next octet of a stream that a client sends.
-	sayTime = 5 * time.Minute
-	// takeTime is for the client to take in what is written to him.
-	takeTime = 30 * time.Second
-)
+// pace is how long a client may keep a call waiting.
+type pace struct {
+	// body is for the whole request of a call that is no stream.
+	body time.Duration
+	// say is for the next octet of a stream that a client sends.
+	say time.Duration
+	// take is for the client to take in what is written to him.
+	take time.Duration
+}
 
-// paced gives a response and a request that fail, and with them the call, when
+var usualPace = pace{body: 30 * time.Second, say: 5 * time.Minute, take: 30 * time.Second}
+
+// of gives a response and a request that fail, and with them the call, when
 // the client keeps them waiting too long: when he does not take in what is
 // written, or does not go on with what is read. Nothing else waits for a slow
 // client, as the goroutine is the call's own. done must be called when the call
 // has ended.
-func paced(w http.ResponseWriter, r *http.Request, stream bool) (http.ResponseWriter, *http.Request, func()) {
+func (p pace) of(w http.ResponseWriter, r *http.Request, stream bool) (http.ResponseWriter, *http.Request, func()) {
 	c := http.NewResponseController(w)
 	// A connection within the process has no deadlines, and needs none.
 	say := newPatience(func() { _ = c.SetReadDeadline(time.Now()) })
 	take := newPatience(func() { _ = c.SetWriteDeadline(time.Now()) })
 	if r.Body != nil && r.Body != http.NoBody {
-		body := &pacedBody{ReadCloser: r.Body, patience: say, each: stream}
-		if !stream {
-			say.begin(bodyTime)
+		body := &pacedBody{ReadCloser: r.Body, patience: say}
+		if stream {
+			body.each = p.say
+		} else {
+			say.begin(p.body)
 		}
 		r.Body = body
 	}
-	return &pacedResponse{ResponseWriter: w, control: c, patience: take}, r, func() {
+	return &pacedResponse{ResponseWriter: w, control: c, patience: take, most: p.take}, r, func() {
 		say.over()
 		take.over()
 	}
@@ -93,16 +97,16 @@ func (p *patience) over() {
 type pacedBody struct {
 	io.ReadCloser
 	patience *patience
-	each     bool // there is patience for each read; else for all of them
+	each     time.Duration // for each read; 0: the patience is for all of them
 }
 
 // Read implements io.Reader.
 func (b *pacedBody) Read(into []byte) (int, error) {
-	if b.each {
-		b.patience.begin(sayTime)
+	if b.each > 0 {
+		b.patience.begin(b.each)
 	}
 	n, err := b.ReadCloser.Read(into)
-	if b.each || err != nil {
+	if b.each > 0 || err != nil {
 		b.patience.end()
 	}
 	return n, err
@@ -113,18 +117,19 @@ type pacedResponse struct {
 	http.ResponseWriter
 	control  *http.ResponseController
 	patience *patience
+	most     time.Duration
 }
 
 // Write implements http.ResponseWriter.
 func (p *pacedResponse) Write(text []byte) (int, error) {
-	p.patience.begin(takeTime)
+	p.patience.begin(p.most)
 	defer p.patience.end()
 	return p.ResponseWriter.Write(text)
 }
 
 // Flush implements http.Flusher.
 func (p *pacedResponse) Flush() {
-	p.patience.begin(takeTime)
+	p.patience.begin(p.most)
 	defer p.patience.end()
 	_ = p.control.Flush() // the next write says why not
 }

@@ -1,6 +1,12 @@
 package control
 
 import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -55,5 +61,86 @@ func TestPatienceIsLostBesideTheEnd(t *testing.T) {
 		both.Go(p.lose)
 		both.Go(func() { p.over(); ended.Store(true) })
 		both.Wait()
+	}
+}
+
+// TestSlowClientsLoseTheirCalls, over each HTTP: who does not take in what he is
+// sent, and who does not go on with what he sends. Their calls end by themselves,
+// and the others are answered meanwhile.
+func TestSlowClientsLoseTheirCalls(t *testing.T) {
+	t.Parallel()
+	const soon = 50 * time.Millisecond
+	for name, second := range map[string]bool{"HTTP/1.1": false, "HTTP/2": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ended := make(chan error, 1)
+			s := newServer(slog.New(slog.DiscardHandler))
+			s.http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				p := pace{body: soon, say: soon, take: soon}
+				w, r, done := p.of(w, r, r.URL.Path != "/unary")
+				defer done()
+				if r.URL.Path != "/flood" {
+					_, err := io.Copy(io.Discard, r.Body)
+					ended <- err
+					return
+				}
+				for page := make([]byte, 64<<10); ; {
+					if _, err := w.Write(page); err != nil {
+						ended <- err
+						return
+					}
+				}
+			})
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.Answer(l)
+			defer s.Close(t.Context())
+			var protocols http.Protocols
+			protocols.SetHTTP1(!second)
+			protocols.SetUnencryptedHTTP2(second)
+			transport := &http.Transport{Protocols: &protocols}
+			defer transport.CloseIdleConnections()
+			lost := func(path string, body io.Reader, hush func()) {
+				t.Helper()
+				ctx, cancel := context.WithCancel(t.Context())
+				req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+l.Addr().String()+path, body)
+				if err != nil {
+					t.Fatal(err)
+				}
+				var asking sync.WaitGroup
+				asking.Go(func() {
+					if res, err := (&http.Client{Transport: transport}).Do(req); err == nil {
+						<-ctx.Done() // nothing of it is read
+						res.Body.Close()
+					}
+				})
+				select {
+				case err := <-ended:
+					if err == nil {
+						t.Errorf("%s ended well", path)
+					}
+				case <-time.After(20 * time.Second):
+					t.Errorf("%s goes on", path)
+				}
+				cancel()
+				hush() // the client waits for the body that it reads
+				asking.Wait()
+			}
+			lost("/flood", nil, func() {})
+			silent, mouth := io.Pipe()
+			lost("/silent", io.MultiReader(bytes.NewReader([]byte("a")), silent), func() { mouth.Close() })
+			drip, drops := io.Pipe()
+			go func() { // an octet now and then, without end
+				for {
+					if _, err := drops.Write([]byte("a")); err != nil {
+						return
+					}
+					time.Sleep(soon / 5)
+				}
+			}()
+			lost("/unary", drip, func() { drip.Close() })
+		})
 	}
 }
