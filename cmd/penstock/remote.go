@@ -60,19 +60,28 @@ func (f *flags) isRemote() bool { return f.address() != "" }
 
 // askServer runs a query against the server that was named.
 func (f *flags) askServer(query func(*control.Client) error) error {
-	if f.data != "" {
-		return mistake("--server and --data name two places to ask: leave one out")
-	}
-	token, err := f.token()
+	c, err := f.dialServer()
 	if err != nil {
 		return err
 	}
-	c, err := control.DialTarget(control.Target{Address: f.address(), Token: token, CA: f.remote.ca, Cert: f.remote.cert, Key: f.remote.key})
-	if err != nil {
-		return mistake("%w", err)
-	}
 	defer c.Close()
 	return control.Cause(query(c))
+}
+
+// dialServer is a client to the server that was named; Close must follow.
+func (f *flags) dialServer() (*control.Client, error) {
+	if f.data != "" {
+		return nil, mistake("--server and --data name two places to ask: leave one out")
+	}
+	token, err := f.token()
+	if err != nil {
+		return nil, err
+	}
+	c, err := control.DialTarget(control.Target{Address: f.address(), Token: token, CA: f.remote.ca, Cert: f.remote.cert, Key: f.remote.key})
+	if err != nil {
+		return nil, mistake("%w", err)
+	}
+	return c, nil
 }
 
 func (f *flags) token() (string, error) {

@@ -64,7 +64,7 @@ what became of every single recipient.
 	}
 	group("sending", newSend(f), newServe(f), newCheck(f), newRender(f))
 	group("steering", newCampaign(f), newSite(f), newSource(f), newTrace(f))
-	group("asking", newReport(f), newRecipient(f), newExport(f), newRejects(f), newEvents(f))
+	group("asking", newTop(f), newReport(f), newRecipient(f), newExport(f), newRejects(f), newEvents(f))
 	group("keeping", newVerify(f), newBackup(f), newErase(f))
 	group("ruling", newServer(f), newToken(f), newAudit(f))
 	group("trying", newMX(f), newDKIM(f), newSink(), newBench(), newDemo())
