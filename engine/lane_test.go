@@ -34,7 +34,7 @@ type workbench struct {
 	loads  int
 }
 
-func newWorkbench(t *testing.T) *workbench {
+func newWorkbench(t testing.TB) *workbench {
 	t.Helper()
 	led, err := ledger.Open(t.TempDir(), ledger.Options{})
 	if err != nil {
