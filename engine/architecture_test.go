@@ -40,6 +40,7 @@ var owners = map[string][]string{
 	"golang.org/x/time/rate":             {"throttle"},
 	"github.com/spf13/cobra":             {"cmd"},
 	"connectrpc.com/connect":             {"engine/control"},
+	"google.golang.org/grpc":             {}, // tests speak it, and nothing else
 	"connectrpc.com/grpchealth":          {"engine/control"},
 	"connectrpc.com/grpcreflect":         {"engine/control"},
 	"github.com/VictoriaMetrics/metrics": {"engine"},
