@@ -153,8 +153,8 @@ func TestExpiredWhileNobodySent(t *testing.T) {
 	w.idle(r)
 	w.has(r, "1 deferred, 1 delivered")
 	c.Settings.ExpireAfter = time.Nanosecond
+	w.tuning.now = func() time.Time { return time.Now().Add(time.Hour) }
 	w.reopen()
-	w.engine.now = func() time.Time { return time.Now().Add(time.Hour) }
 	r = w.start(c)
 	w.finish(r)
 	a := w.ended(r, "u1@a.test", ledger.Expired, 550, [3]uint16{5, 4, 7})

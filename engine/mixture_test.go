@@ -124,8 +124,8 @@ func TestErasedOnTheWay(t *testing.T) {
 		t.Errorf("%s", states(report.Counts))
 	}
 	erase("u1", "b.test")
+	w.tuning.now = func() time.Time { return time.Now().Add(20 * time.Minute) }
 	w.reopen()
-	w.engine.now = func() time.Time { return time.Now().Add(20 * time.Minute) }
 	r = w.start(c)
 	w.finish(r)
 	w.once("u1@a.test", "u3@a.test", "u2@b.test", "u3@b.test")
