@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"time"
 
@@ -16,8 +17,12 @@ import (
 	"github.com/penstock-mail/penstock/engine/document"
 )
 
-// intakeEvery is how often it is asked how far a load has come.
-const intakeEvery = 100 * time.Millisecond
+const (
+	// intakeEvery is how often it is asked how far a load has come.
+	intakeEvery = 100 * time.Millisecond
+	// servePatience is how long a process that serves may take to answer.
+	servePatience = 3 * time.Second
+)
 
 func newCampaignCreate(f *flags) *cobra.Command {
 	var start, onServer bool
@@ -53,16 +58,18 @@ Exit codes:
 				return err
 			}
 			p.request.Start = start
-			return f.ask(cmd.Context(), func(c *control.Client) error {
+			return f.toServer(cmd.Context(), func(c *control.Client) error {
 				if err := f.handIn(cmd.Context(), c, p); err != nil {
-					return err
-				}
-				res, err := c.GetCampaign(cmd.Context(), &pb.GetCampaignRequest{CampaignId: p.id})
-				if err != nil {
 					return err
 				}
 				if f.quiet {
 					return nil
+				}
+				res, err := patiently(cmd.Context(), func() (*pb.GetCampaignResponse, error) {
+					return c.GetCampaign(cmd.Context(), &pb.GetCampaignRequest{CampaignId: p.id})
+				})
+				if err != nil {
+					return err
 				}
 				if f.format == "json" {
 					return printJSON(cmd.OutOrStdout(), res.Campaign)
@@ -98,7 +105,7 @@ func newCampaignDrop(f *flags) *cobra.Command {
 
 // handIn creates a campaign, uploads its lists and waits until it is loaded.
 func (f *flags) handIn(ctx context.Context, c *control.Client, p *parcel) error {
-	res, err := c.CreateCampaign(ctx, p.request)
+	res, err := p.create(ctx, c)
 	if err != nil {
 		if problems := p.mistakes(err); problems != nil {
 			return problems
@@ -132,6 +139,61 @@ func (f *flags) handIn(ctx context.Context, c *control.Client, p *parcel) error 
 	return p.awaitLoaded(ctx, c, shown)
 }
 
+// toServer is ask for what only a process that serves can do: the data directory
+// is not opened in its place, as it may just be starting anew.
+func (f *flags) toServer(ctx context.Context, query func(*control.Client) error) error {
+	if f.isRemote() {
+		return f.askServer(query)
+	}
+	cfg, err := f.load()
+	if err != nil {
+		return err
+	}
+	for deadline := time.Now().Add(servePatience); !control.Answers(ctx, cfg.Data); {
+		if time.Now().After(deadline) {
+			return fmt.Errorf("nobody answers for the data directory %s: start penstock serve", cfg.Data)
+		}
+		select {
+		case <-time.After(heldAgain):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	c := control.Dial(cfg.Data)
+	defer c.Close()
+	return control.Cause(query(c))
+}
+
+// create asks again when the answer did not come: the same campaign can be
+// created as often as one likes. A server that is not there at all is not waited
+// for.
+func (p *parcel) create(ctx context.Context, c *control.Client) (*pb.CreateCampaignResponse, error) {
+	res, err := c.CreateCampaign(ctx, p.request)
+	if dialled, ok := errors.AsType[*net.OpError](err); ok && dialled.Op == "dial" {
+		return res, err
+	}
+	if err == nil || !transient(err) || connect.CodeOf(err) == connect.CodeResourceExhausted {
+		return res, err
+	}
+	return patiently(ctx, func() (*pb.CreateCampaignResponse, error) { return c.CreateCampaign(ctx, p.request) })
+}
+
+// patiently calls until there is an answer, or nobody has had one to give for
+// long.
+func patiently[T any](ctx context.Context, call func() (T, error)) (T, error) {
+	for began := time.Now(); ; {
+		res, err := call()
+		if err == nil || ctx.Err() != nil || !transient(err) || time.Since(began) > uploadPatience {
+			return res, err
+		}
+		select {
+		case <-time.After(heldAgain):
+		case <-ctx.Done():
+			return res, err
+		}
+	}
+}
+
 func (p *parcel) upload(ctx context.Context, c *control.Client, file *pb.IntakeFile, shown *handedIn) error {
 	from, err := openList(p.lists[file.Name])
 	if err != nil {
@@ -153,7 +215,9 @@ func (p *parcel) awaitLoaded(ctx context.Context, c *control.Client, shown *hand
 			return &exit{code: exitStopped, err: fmt.Errorf("campaign %s is being loaded by the process that serves", p.id)}
 		case connect.CodeOf(err) == connect.CodeNotFound:
 			// It was there from a file, before it was created, and has no intake.
-			_, err := c.GetCampaign(ctx, &pb.GetCampaignRequest{CampaignId: p.id})
+			_, err := patiently(ctx, func() (*pb.GetCampaignResponse, error) {
+				return c.GetCampaign(ctx, &pb.GetCampaignRequest{CampaignId: p.id})
+			})
 			return err
 		case err != nil && transient(err):
 			if lost.IsZero() {

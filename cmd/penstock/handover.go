@@ -58,7 +58,9 @@ func (s *sending) handOver(ctx context.Context, cmd *cobra.Command, cfg *config.
 	case s.quiet:
 		return nil
 	}
-	res, err := c.GetReport(ctx, &pb.GetReportRequest{CampaignId: p.id})
+	res, err := patiently(ctx, func() (*pb.GetReportResponse, error) {
+		return c.GetReport(ctx, &pb.GetReportRequest{CampaignId: p.id})
+	})
 	if err != nil {
 		return control.Cause(err)
 	}

@@ -202,9 +202,17 @@ func (u *upload) run(ctx context.Context, stored uint64) error {
 	}
 }
 
-// transient reports whether it may go better the next time.
+// transient reports whether a call may go better the next time: it did not reach
+// the server, its answer did not come, or it says so.
 func transient(err error) bool {
-	switch connect.CodeOf(err) {
+	var call *connect.Error
+	if !errors.As(err, &call) {
+		return false
+	}
+	if !connect.IsWireError(call) {
+		return true
+	}
+	switch call.Code() {
 	case connect.CodeUnavailable, connect.CodeUnknown, connect.CodeResourceExhausted, connect.CodeDeadlineExceeded, connect.CodeCanceled, connect.CodeAborted:
 		return true
 	}
