@@ -115,7 +115,7 @@ func openTuned(c *config.Config, log *slog.Logger, t tuning) (*Engine, error) {
 		sites:     make(map[string]*site),
 		lanes:     make(map[string]*lane),
 		tuning:    t,
-		meters:    newMeters(),
+		meters:    newMeters(sourceNames(c)...),
 	}
 	if t.now != nil {
 		e.now = t.now

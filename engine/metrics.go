@@ -7,6 +7,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"github.com/penstock-mail/penstock/engine/config"
 	"github.com/penstock-mail/penstock/engine/hush"
 	"github.com/penstock-mail/penstock/engine/ledger"
 	"github.com/penstock-mail/penstock/mx"
@@ -25,6 +26,8 @@ type meters struct {
 	attempts *metrics.PrometheusHistogram
 	age      *metrics.PrometheusHistogram
 	waits    [pool.NumSteps]*metrics.PrometheusHistogram
+	// sources count the answers to each source, by its name.
+	sources map[string]*[ledger.NumStates]*metrics.Counter
 
 	lookups   [mx.NumStatuses]*metrics.Counter
 	lookup    *metrics.PrometheusHistogram
@@ -51,7 +54,7 @@ var (
 	ageBounds = []float64{1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 12 * 3600, 24 * 3600, 2 * 24 * 3600, 5 * 24 * 3600}
 )
 
-func newMeters() *meters {
+func newMeters(sources ...string) *meters {
 	set := metrics.NewSet()
 	histogram := set.NewPrometheusHistogramExt
 	m := &meters{
@@ -64,7 +67,16 @@ func newMeters() *meters {
 		signed:    set.NewCounter("penstock_signed_total"),
 		signing:   histogram("penstock_sign_batch_seconds", workBounds),
 		commits:   histogram("penstock_ledger_commit_seconds", workBounds),
+		sources:   make(map[string]*[ledger.NumStates]*metrics.Counter, len(sources)),
 		named:     make(map[string]struct{}),
+	}
+	byLabel := make(map[string]*[ledger.NumStates]*metrics.Counter)
+	for i, name := range sources {
+		label := sourceLabel(i, name)
+		if byLabel[label] == nil {
+			byLabel[label] = newSourceCounters(set, label)
+		}
+		m.sources[name] = byLabel[label]
 	}
 	for i := range m.outcomes {
 		m.outcomes[i] = set.NewCounter(labels("penstock_outcomes_total", "state", ledger.State(i).String()))
@@ -78,6 +90,22 @@ func newMeters() *meters {
 	return m
 }
 
+func sourceNames(c *config.Config) (names []string) {
+	for _, s := range c.Sources {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
+// newSourceCounters makes those of one source, for what an attempt can come to.
+func newSourceCounters(set *metrics.Set, source string) *[ledger.NumStates]*metrics.Counter {
+	var all [ledger.NumStates]*metrics.Counter
+	for _, s := range []ledger.State{ledger.Delivered, ledger.Deferred, ledger.Bounced, ledger.Expired, ledger.Uncertain} {
+		all[s] = set.NewCounter(labels("penstock_source_outcomes_total", "source", source, "state", s.String()))
+	}
+	return &all
+}
+
 // waited takes in how long a connection waited for its server. Event loop.
 func (m *meters) waited(at pool.Step, took time.Duration) { m.waits[at].Update(took.Seconds()) }
 
@@ -86,6 +114,9 @@ func (m *meters) count(s *ledger.Settlement, begun time.Time) {
 	m.outcomes[s.State].Inc()
 	if s.Attempted {
 		m.attempts.Update(s.Took.Seconds())
+		if from := m.sources[s.Via.Source]; from != nil && from[s.State] != nil {
+			from[s.State].Inc()
+		}
 	}
 	switch s.State {
 	case ledger.Delivered, ledger.Bounced, ledger.Expired:

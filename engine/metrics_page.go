@@ -2,9 +2,11 @@ package engine
 
 import (
 	"io"
+	"slices"
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"github.com/penstock-mail/penstock/engine/forecast"
 	"github.com/penstock-mail/penstock/engine/ledger"
 )
 
@@ -13,9 +15,19 @@ const (
 	namedSites = 50
 	// namedCampaigns bounds the campaigns shown: those begun last.
 	namedCampaigns = 200
-	// restOfSites is the label of all others together.
-	restOfSites = "(rest)"
+	// namedSources bounds the sources: the first of the configuration.
+	namedSources = 50
+	// theRest is the label of all others together.
+	theRest = "(rest)"
 )
+
+// sourceLabel is what the configuration's source number i is called here.
+func sourceLabel(i int, name string) string {
+	if i < namedSources {
+		return name
+	}
+	return theRest
+}
 
 // page is what /metrics shows, as it is written. A family's lines stand
 // together, as the format wants it.
@@ -51,6 +63,11 @@ func (e *Engine) WriteMetrics(w io.Writer) {
 	out.ledger(&p.Ledger)
 	out.campaigns(p.Runs)
 	e.meters.writeSites(out, p.Sites)
+	out.sources(e.Sources(0))
+	waits := e.Outlook().All.Waits
+	for c := range forecast.NumCauses {
+		metrics.WriteGaugeFloat64(w, labels("penstock_waiting_share", "cause", c.String()), waits.Of(c))
+	}
 	metrics.WriteProcessMetrics(w)
 	metrics.WriteFDMetrics(w)
 }
@@ -87,6 +104,32 @@ func (p page) campaigns(runs []RunProgress) {
 	}
 }
 
+// sources shows each on its own, and what is beyond the bound together.
+func (p page) sources(all []SourceState) {
+	shown := all
+	if len(all) > namedSources {
+		rest := SourceState{}
+		rest.Name = theRest
+		for i := range all[namedSources:] {
+			s := &all[namedSources+i]
+			rest.Connections += s.Connections
+			rest.InFlight += s.InFlight
+			rest.BackingOff += s.BackingOff
+			rest.Paused = append(rest.Paused, s.Paused...)
+		}
+		shown = append(slices.Clone(all[:namedSources]), rest)
+	}
+	each := func(name string, value func(*SourceState) int) {
+		for i := range shown {
+			p.gauge(labels(name, "source", shown[i].Name), value(&shown[i]))
+		}
+	}
+	each("penstock_source_connections", func(s *SourceState) int { return s.Connections })
+	each("penstock_source_in_flight", func(s *SourceState) int { return s.InFlight })
+	each("penstock_source_sites_backing_off", func(s *SourceState) int { return s.BackingOff })
+	each("penstock_source_pauses", func(s *SourceState) int { return len(s.Paused) })
+}
+
 // writeSites writes the named sites, and the rest together.
 func (m *meters) writeSites(out page, busiest []SiteProgress) {
 	shown := m.name(busiest)
@@ -119,7 +162,7 @@ func (m *meters) writeSites(out page, busiest []SiteProgress) {
 func (m *meters) name(busiest []SiteProgress) (shown []*SiteProgress) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	rest := SiteProgress{Site: restOfSites}
+	rest := SiteProgress{Site: theRest}
 	for i := range busiest {
 		s := &busiest[i]
 		if _, ok := m.named[s.Site]; !ok && len(m.named) < namedSites {

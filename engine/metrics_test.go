@@ -42,6 +42,8 @@ func TestMetricsSayWhatHappened(t *testing.T) {
 		`penstock_campaign_recipients{campaign="c",state="delivered"} 2`,
 		`penstock_site_outcomes_total{site="` + site + `",state="delivered"} 2`,
 		`penstock_site_outcomes_total{site="(rest)",state="delivered"} 0`,
+		`penstock_source_outcomes_total{source="` + w.config.Sources[0].Name + `",state="bounced"} 1`,
+		`penstock_waiting_share{cause="`,
 		"penstock_pauses 1",
 		"penstock_holding 0",
 		"penstock_ledger_leased_total 3",
@@ -56,7 +58,7 @@ func TestMetricsSayWhatHappened(t *testing.T) {
 // TestMetricsAreBounded: however many sites there are, and whatever their names.
 func TestMetricsAreBounded(t *testing.T) {
 	t.Parallel()
-	m := newMeters()
+	m := newMeters("a")
 	var sites []SiteProgress
 	for i := range 1000 {
 		sites = append(sites, SiteProgress{Site: fmt.Sprintf("s%d", i), Sent: 1, Connections: 1})
