@@ -7,6 +7,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
 	"os"
@@ -23,8 +24,10 @@ type workplace struct {
 	dir      string
 	campaign string // campaign.yaml
 	people   string // people.csv
-	message  string // message.eml, for senders that take one ready-made
-	script   string // the sink's
+	// campaigns are the files of all; campaign and people are the first's.
+	campaigns []string
+	message   string // message.eml, for senders that take one ready-made
+	script    string // the sink's
 }
 
 // prepare writes a scenario's campaign, recipients and sink script below dir.
@@ -54,8 +57,18 @@ func prepare(dir string, s *Scenario) (*workplace, error) {
 		}
 		campaign["dkim"] = []any{map[string]any{"domain": "sender.test", "selector": "bench", "key": "dkim.pem"}}
 	}
-	if err := writeYAML(w.campaign, merge(campaign, s.Campaign)); err != nil {
-		return nil, err
+	campaign = merge(campaign, s.Campaign)
+	for n := range s.Campaigns {
+		file, people := w.campaign, w.people
+		if n > 0 {
+			name := strconv.Itoa(n)
+			campaign["id"], campaign["recipients"] = "bench-"+name, "people-"+name+".csv"
+			file, people = filepath.Join(w.dir, "campaign-"+name+".yaml"), filepath.Join(w.dir, "people-"+name+".csv")
+		}
+		w.campaigns = append(w.campaigns, file)
+		if err := errors.Join(writeYAML(file, campaign), writePeople(people, s, n)); err != nil {
+			return nil, err
+		}
 	}
 	if err := writeYAML(w.script, s.script()); err != nil {
 		return nil, err
@@ -68,7 +81,7 @@ func prepare(dir string, s *Scenario) (*workplace, error) {
 	if err := os.WriteFile(w.message, eml, 0o644); err != nil {
 		return nil, err
 	}
-	return w, writePeople(w.people, s)
+	return w, nil
 }
 
 // headerRoom is about what header and boundaries add to a body.
@@ -85,8 +98,9 @@ const bulk = "bulk.test"
 var firstNames = []string{"Ada", "Björn", "Chloé", "Dmitri", "Emeka", "Fatima", "Grace", "Hiro", "Inés", "Jana", "Kofi", "Lena", "Mehmet", "Nora", "Olga", "Paulo"}
 var cities = []string{"Lisbon", "Zürich", "Nairobi", "Kraków", "Osaka", "Quito", "Oslo", "Perth"}
 
-// writePeople writes the recipients; the same scenario gives the same file.
-func writePeople(path string, s *Scenario) (err error) {
+// writePeople writes the recipients of a campaign; the same scenario gives the
+// same file.
+func writePeople(path string, s *Scenario, campaign int) (err error) {
 	f, err := os.Create(path)
 	if err != nil {
 		return err
@@ -94,7 +108,7 @@ func writePeople(path string, s *Scenario) (err error) {
 	defer func() { err = firstError(err, f.Close()) }()
 	w := bufio.NewWriterSize(f, 1<<20)
 	line := []byte("email,id,first_name,last_name,city,code\n")
-	for n := range s.Recipients {
+	for n := campaign; n < s.Recipients; n += s.Campaigns {
 		if _, err := w.Write(line); err != nil {
 			return err
 		}

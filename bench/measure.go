@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -101,11 +102,14 @@ func (r *runner) run(ctx context.Context, s *Scenario, w *workplace, p *Program)
 		return nil, err
 	}
 	words, err := command.words(p.Command)
+	if err == nil && s.Campaigns > 1 {
+		words, err = many(p, words, w.campaigns, command)
+	}
 	if err != nil {
 		return nil, err
 	}
 	began := time.Now()
-	state, err := r.send(ctx, s, p, dir, words)
+	state, err := r.send(ctx, s, p, dir, words, command.Data)
 	if err != nil {
 		return nil, err
 	}
@@ -169,7 +173,7 @@ func micros(p *os.ProcessState) float64 {
 }
 
 // send runs the sender to its end.
-func (r *runner) send(ctx context.Context, s *Scenario, p *Program, dir string, words []string) (*os.ProcessState, error) {
+func (r *runner) send(ctx context.Context, s *Scenario, p *Program, dir string, words []string, data string) (*os.ProcessState, error) {
 	c := exec.CommandContext(ctx, words[0], words[1:]...)
 	c.Dir = dir
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
@@ -185,7 +189,17 @@ func (r *runner) send(ctx context.Context, s *Scenario, p *Program, dir string, 
 	c.Env = append(c.Env, r.options.Env...)
 	var out bytes.Buffer
 	c.Stdout, c.Stderr = &out, &out
-	err := c.Run()
+	err := c.Start()
+	if err == nil {
+		asking, stop := context.WithCancel(ctx)
+		var asks sync.WaitGroup
+		if s.Campaigns > 1 {
+			asks.Go(func() { stopWhenFinished(asking, c, s.Campaigns, data) })
+		}
+		err = c.Wait()
+		stop()
+		asks.Wait()
+	}
 	if ctx.Err() != nil {
 		return nil, ctx.Err() // whatever it made of being stopped
 	}

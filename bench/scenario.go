@@ -31,6 +31,9 @@ type Scenario struct {
 	Recipients int `yaml:"recipients" json:"recipients"`
 	Domains    int `yaml:"domains" json:"domains"`
 	Sites      int `yaml:"sites" json:"sites"`
+	// Campaigns share the recipients, each Nth row to the Nth campaign, and are
+	// sent side by side by penstock serve.
+	Campaigns int `yaml:"campaigns" json:"campaigns,omitempty"`
 	// Size of a message in octets, about.
 	Size int `yaml:"size" json:"size"`
 	// Gear is the highest allowed: lock-step, pipelining or chunking.
@@ -207,6 +210,12 @@ func ParseScenario(file string, text []byte) (*Scenario, error) {
 	if (s.Target.Of == "") != (s.Target.Times == 0 && s.Target.AtLeastTimes == 0) {
 		wrong("target: of and times (or at_least_times) belong together")
 	}
+	if s.Campaigns < 1 || s.Campaigns > s.Recipients && !s.Signatures {
+		wrong("campaigns: %d, with %d recipients: each campaign needs one", s.Campaigns, s.Recipients)
+	}
+	if s.Campaigns > 1 && (s.LoadOnly || s.Stream || s.Command != nil) {
+		wrong("campaigns: several are sent by penstock serve, to which load_only, stream and command mean nothing")
+	}
 	if s.Stream && s.LoadOnly {
 		wrong("stream: nothing is sent while loading, since load_only sends nothing")
 	}
@@ -251,6 +260,7 @@ func (s *Scenario) fill() {
 		}
 	}
 	set(&s.Sites, 1)
+	set(&s.Campaigns, 1)
 	set(&s.Domains, s.Sites)
 	set(&s.Connections, 50)
 	set(&s.PerConnection, 1_000_000)
@@ -269,7 +279,7 @@ func (s *Scenario) scaled(by float64) *Scenario {
 	if s.Signatures {
 		return &c
 	}
-	c.Recipients = max(1, int(float64(s.Recipients)*by))
+	c.Recipients = max(1, s.Campaigns, int(float64(s.Recipients)*by))
 	return &c
 }
 
