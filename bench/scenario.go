@@ -279,7 +279,8 @@ func (s *Scenario) scaled(by float64) *Scenario {
 	if s.Signatures {
 		return &c
 	}
-	c.Recipients = max(1, s.Campaigns, int(float64(s.Recipients)*by))
+	c.Recipients = max(1, int(float64(s.Recipients)*by))
+	c.Campaigns = min(s.Campaigns, c.Recipients)
 	return &c
 }
 
