@@ -125,7 +125,7 @@ func TestWindowIsBoundInOctets(t *testing.T) {
 		answer()
 	}
 	large := bytes.Repeat([]byte("0123456789abcdef0123456789abcd\r\n"), 16<<10) // 512 KiB
-	for i, want := range []int{22, 0} { // the window is 4, and 19 more; one is in flight
+	for i, want := range []int{22, 0} {                                         // the window is 4, and 19 more; one is in flight
 		s.Send(&Message{From: "f@a", To: "t@b", Content: [][]byte{large}})
 		if got := s.Room(); got != want {
 			t.Errorf("room %d with %d MiB/2 in flight, want %d", got, i+1, want)
