@@ -9,7 +9,6 @@ import (
 	"os"
 	"time"
 
-	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
 
 	"github.com/penstock-mail/penstock/engine/control"
@@ -110,7 +109,7 @@ func (f *flags) handIn(ctx context.Context, c *control.Client, p *parcel) error 
 		if problems := p.mistakes(err); problems != nil {
 			return problems
 		}
-		if connect.CodeOf(err) == connect.CodeAlreadyExists {
+		if control.Exists(err) {
 			return &exit{exitMistakes, control.Cause(err)}
 		}
 		return err
@@ -172,7 +171,7 @@ func (p *parcel) create(ctx context.Context, c *control.Client) (*pb.CreateCampa
 	if dialled, ok := errors.AsType[*net.OpError](err); ok && dialled.Op == "dial" {
 		return res, err
 	}
-	if err == nil || !transient(err) || connect.CodeOf(err) == connect.CodeResourceExhausted {
+	if err == nil || !control.Transient(err) || control.Crowded(err) {
 		return res, err
 	}
 	return patiently(ctx, func() (*pb.CreateCampaignResponse, error) { return c.CreateCampaign(ctx, p.request) })
@@ -183,7 +182,7 @@ func (p *parcel) create(ctx context.Context, c *control.Client) (*pb.CreateCampa
 func patiently[T any](ctx context.Context, call func() (T, error)) (T, error) {
 	for began := time.Now(); ; {
 		res, err := call()
-		if err == nil || ctx.Err() != nil || !transient(err) || time.Since(began) > uploadPatience {
+		if err == nil || ctx.Err() != nil || !control.Transient(err) || time.Since(began) > uploadPatience {
 			return res, err
 		}
 		select {
@@ -213,13 +212,13 @@ func (p *parcel) awaitLoaded(ctx context.Context, c *control.Client, shown *hand
 		switch {
 		case ctx.Err() != nil:
 			return &exit{code: exitStopped, err: fmt.Errorf("campaign %s is being loaded by the process that serves", p.id)}
-		case connect.CodeOf(err) == connect.CodeNotFound:
+		case control.NotFound(err):
 			// It was there from a file, before it was created, and has no intake.
 			_, err := patiently(ctx, func() (*pb.GetCampaignResponse, error) {
 				return c.GetCampaign(ctx, &pb.GetCampaignRequest{CampaignId: p.id})
 			})
 			return err
-		case err != nil && transient(err):
+		case err != nil && control.Transient(err):
 			if lost.IsZero() {
 				lost = time.Now()
 			}

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
 
 	"github.com/penstock-mail/penstock/engine/config"
@@ -31,7 +30,7 @@ func (s *sending) handOver(ctx context.Context, cmd *cobra.Command, cfg *config.
 		return err
 	}
 	held = fmt.Errorf("%w; ask it how it is going: penstock report %s", held, p.id)
-	if _, err := c.GetIntake(ctx, &pb.GetIntakeRequest{CampaignId: p.id}); connect.CodeOf(err) == connect.CodeFailedPrecondition || connect.CodeOf(err) == connect.CodeUnavailable {
+	if _, err := c.GetIntake(ctx, &pb.GetIntakeRequest{CampaignId: p.id}); control.NotSteered(err) {
 		return held // it is another send, or gone
 	}
 	for name, given := range map[string]bool{"--for": s.last > 0, "--until-idle": s.untilIdle, "--stream": s.stream, "--stats": s.usage.path != ""} {
@@ -81,7 +80,7 @@ func (s *sending) watch(ctx context.Context, c *control.Client, id string) (fini
 		switch {
 		case ctx.Err() != nil:
 			return false, nil
-		case err != nil && transient(err):
+		case err != nil && control.Transient(err):
 			if lost.IsZero() {
 				lost = time.Now()
 			}

@@ -53,6 +53,8 @@ func (d *host) Settings() []config.Effective {
 func (d *host) Reload(ctx context.Context) (*control.Reloaded, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	serviceReloads(d.log)
+	defer serviceReady(d.log)
 	next, problems := d.read()
 	if err := problems.Err(); err != nil {
 		return nil, err
@@ -135,11 +137,16 @@ func (d *host) drainTime() time.Duration {
 	return d.within
 }
 
-// heedHangups reloads at each SIGHUP until ctx ends: over the socket, so that it
-// is in the audit log like any other reload.
-func (d *host) heedHangups(ctx context.Context) {
+// hearHangups has SIGHUP no longer end the process.
+func hearHangups() chan os.Signal {
 	hangups := make(chan os.Signal, 1) // one more while one is heeded is enough
 	signal.Notify(hangups, syscall.SIGHUP)
+	return hangups
+}
+
+// heedHangups reloads at each SIGHUP until ctx ends: over the socket, so that it
+// is in the audit log like any other reload.
+func (d *host) heedHangups(ctx context.Context, hangups chan os.Signal) {
 	defer signal.Stop(hangups)
 	for {
 		select {

@@ -11,10 +11,10 @@ import (
 	"slices"
 	"time"
 
-	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/penstock-mail/penstock/engine/campaign"
+	"github.com/penstock-mail/penstock/engine/control"
 	pb "github.com/penstock-mail/penstock/engine/control/penstockv1"
 	"github.com/penstock-mail/penstock/engine/problem"
 )
@@ -140,20 +140,7 @@ func reason(err error) string {
 
 // mistakes are those that a server found, with the campaign file's own name; nil:
 // err has none.
-func (p *parcel) mistakes(err error) problem.List {
-	var remote *connect.Error
-	if !errors.As(err, &remote) {
-		return nil
-	}
-	for _, d := range remote.Details() {
-		if v, err := d.Value(); err == nil {
-			if list, ok := v.(*pb.Problems); ok {
-				return p.problems(list.Problems)
-			}
-		}
-	}
-	return nil
-}
+func (p *parcel) mistakes(err error) problem.List { return p.problems(control.Mistakes(err)) }
 
 // problems are the server's, with the campaign file's own name.
 func (p *parcel) problems(list []*pb.Problem) problem.List {

@@ -182,11 +182,12 @@ func serve(ctx context.Context, s *serving) (err error) {
 	// Who asks meanwhile is told that it drains.
 	defer drain()
 	log.Info("serving", "data", cfg.Data, "socket", control.SocketName, "listen", cfg.Serve.Listen)
+	hangups := hearHangups()
 	serviceReady(log)
 	var watchdog sync.WaitGroup // and who heeds SIGHUP
 	// Progress takes the locks that everything else needs.
 	watchdog.Go(func() { keepWatched(ctx, log, func() { e.Progress(1) }) })
-	watchdog.Go(func() { d.heedHangups(ctx) })
+	watchdog.Go(func() { d.heedHangups(ctx, hangups) })
 	defer func() { cancel(); watchdog.Wait() }()
 	switch err := begin(ctx, e, s.named); {
 	case ctx.Err() != nil:

@@ -9,8 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"connectrpc.com/connect"
-
 	"github.com/penstock-mail/penstock/engine/campaign"
 	"github.com/penstock-mail/penstock/engine/control"
 	pb "github.com/penstock-mail/penstock/engine/control/penstockv1"
@@ -174,7 +172,7 @@ func (u *upload) run(ctx context.Context, stored uint64) error {
 			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case err != nil && !transient(err):
+		case err != nil && !control.Transient(err):
 			return err
 		}
 		if stored > before {
@@ -190,7 +188,7 @@ func (u *upload) run(ctx context.Context, stored uint64) error {
 		}
 		wait = min(2*wait, uploadAgain)
 		switch file, err := u.there(ctx); {
-		case err != nil && !transient(err):
+		case err != nil && !control.Transient(err):
 			return err
 		case err != nil:
 		case file.Complete:
@@ -200,23 +198,6 @@ func (u *upload) run(ctx context.Context, stored uint64) error {
 		}
 		at = stored
 	}
-}
-
-// transient reports whether a call may go better the next time: it did not reach
-// the server, its answer did not come, or it says so.
-func transient(err error) bool {
-	var call *connect.Error
-	if !errors.As(err, &call) {
-		return false
-	}
-	if !connect.IsWireError(call) {
-		return true
-	}
-	switch call.Code() {
-	case connect.CodeUnavailable, connect.CodeUnknown, connect.CodeResourceExhausted, connect.CodeDeadlineExceeded, connect.CodeCanceled, connect.CodeAborted:
-		return true
-	}
-	return false
 }
 
 // there asks how much the server has.
@@ -271,9 +252,15 @@ func (u *upload) stream(ctx context.Context, at uint64, stored *uint64) (complet
 	}
 }
 
+// chunks is the half of the stream that carries the list.
+type chunks interface {
+	Send(*pb.UploadRecipientsRequest) error
+	CloseRequest() error
+}
+
 // send reads and sends until the end. Its error is the list's; the stream's own
 // comes to who receives.
-func (u *upload) send(ctx context.Context, stream *connect.BidiStreamForClientSimple[pb.UploadRecipientsRequest, pb.UploadRecipientsResponse], at uint64) error {
+func (u *upload) send(ctx context.Context, stream chunks, at uint64) error {
 	buf := make([]byte, uploadChunk)
 	for {
 		n, err := u.list.read(ctx, at, buf)

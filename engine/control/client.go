@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"errors"
 	"net"
 	"net/http"
 	"sync"
@@ -25,22 +24,6 @@ type Client struct {
 	penstockv1connect.TraceServiceClient
 	penstockv1connect.IntakeServiceClient
 	close func()
-}
-
-// Cause is what a person wants to read of a call's error: the message without
-// the protocol around it.
-func Cause(err error) error {
-	var remote *connect.Error
-	if errors.As(err, &remote) {
-		return errors.New(remote.Message())
-	}
-	return err
-}
-
-// Lost reports whether a call ended because its process or the connection did,
-// and not by what was asked: the next process may answer it. So is no error.
-func Lost(err error) bool {
-	return err == nil || !connect.IsWireError(err) || connect.CodeOf(err) == connect.CodeUnavailable
 }
 
 // Close ends the connection. For a Local client it does not close the ledger.
