@@ -62,8 +62,9 @@ func (e *Engine) Cancel(ctx context.Context, c *ledger.Campaign) error {
 // coming.
 func (e *Engine) halt(r *Run) {
 	r.cancelled.Store(true)
-	for _, l := range e.allLanes() {
-		l.applyHolds()
+	lanes := e.allLanes()
+	applyHolds(lanes...)
+	for _, l := range lanes {
 		idle, unsent := l.empty(r)
 		r.left(int64(len(idle)))
 		for _, u := range unsent {

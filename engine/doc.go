@@ -37,7 +37,8 @@
 //
 // Order: Engine.steering, Run.mu, Engine.routing, lane.mu, timetable.mu. The locks of package share
 // and of turns.go are taken last, and those of a site's replies and tempo; the census' is held while
-// Engine.routing is taken, a trace.Hub's while the pool's tap is set. Nothing outside this
+// Engine.routing is taken, a trace.Hub's while the pool's tap is set. The pool calls
+// places (pool.Line) with its site's lock held. Nothing outside this
 // package is called with one of them held, but for the methods of the ledger,
 // the pool and the throttle that only touch memory.
 package engine

@@ -28,6 +28,8 @@ type lane struct {
 
 	// queued: stands in Engine.work; set by offer, cleared by a worker.
 	queued atomic.Bool
+	// stands is whom the lane stands in line for; nil: nobody.
+	stands atomic.Pointer[share.Member]
 	// connections that are open and ready.
 	connections atomic.Int32
 
@@ -188,6 +190,7 @@ func (l *lane) list(f *flow) {
 	if !f.listed {
 		f.listed = true
 		l.flows = append(l.flows, f)
+		l.foremost()
 	}
 }
 
@@ -207,6 +210,7 @@ func (l *lane) unlist(f *flow) {
 	f.allowed = 0
 	i := slices.Index(l.flows, f)
 	l.flows = slices.Delete(l.flows, i, i+1)
+	l.foremost()
 }
 
 // rest notes that no host can be reached before until.

@@ -62,9 +62,7 @@ func (r *Run) open(now time.Time) (change time.Time, ok bool) {
 	} else {
 		e.log.Info("campaign waits: its window closes", "campaign", r.campaign.Name(), "until", change)
 	}
-	for _, l := range e.allLanes() {
-		l.applyHolds()
-	}
+	applyHolds(e.allLanes()...)
 	if open {
 		r.released()
 	}

@@ -63,18 +63,36 @@ func (e *Engine) applyHolds(s pause.Scope) {
 	if s.Source != "" {
 		e.holdSources()
 	}
+	var lanes []*lane
 	for _, l := range e.allLanes() {
 		if s.Site == "" || s.Site == l.site.name {
-			l.applyHolds()
+			lanes = append(lanes, l)
 		}
 	}
+	applyHolds(lanes...)
 }
 
 // applyHolds stops and lets go the flows that began or ended to be held. What
 // was ready of those held goes back to the ledger: a pause may last for days,
-// and whoever is leased when the process dies is uncertain.
-func (l *lane) applyHolds() {
+// and whoever is leased when the process dies is uncertain. Only when nothing
+// begins any more in all of them: handing back takes longer than holding.
+func applyHolds(lanes ...*lane) {
 	var unsent []*envelope
+	for _, l := range lanes {
+		unsent = l.applyHolds(unsent)
+	}
+	for _, u := range unsent {
+		u.flow.lane.engine.handBack(u)
+	}
+	for _, l := range lanes {
+		l.offer()
+		l.wake()
+	}
+}
+
+// applyHolds has the lane look anew at what is held, and appends what was ready
+// of that.
+func (l *lane) applyHolds(unsent []*envelope) []*envelope {
 	l.mu.Lock()
 	for r, f := range l.byRun {
 		f.held = r.held(l.site)
@@ -88,12 +106,9 @@ func (l *lane) applyHolds() {
 		l.readyBytes -= env.Size
 		unsent = append(unsent, env)
 	}
+	l.foremost()
 	l.mu.Unlock()
-	for _, u := range unsent {
-		l.engine.handBack(u)
-	}
-	l.offer()
-	l.wake()
+	return unsent
 }
 
 // held reports whether nothing of the run may begin at a site. What has expired

@@ -86,7 +86,7 @@ func (l *lane) reserve() (f *flow, d *destination, n int, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	room := l.contend()
-	contended := len(l.among) > 1
+	contended := l.site.scarce.Load() || len(l.among) > 1
 	for {
 		f, t := l.next()
 		if f == nil || f.destinations.len() == 0 {

@@ -127,7 +127,7 @@ func (e *Engine) overdue(d *destination, now time.Time) bool {
 func (e *Engine) expire(r *Run) {
 	now, lanes := e.now(), e.allLanes()
 	if r.settings.ExpireWhilePaused {
-		e.refusals.applyHolds()
+		applyHolds(e.refusals)
 	}
 	for _, l := range lanes {
 		if l == e.refusals || !r.expired(l.site.name, now) {

@@ -24,6 +24,8 @@ type site struct {
 	lanes    map[*lane]struct{}           // guarded by Engine.routing
 	// shares is how campaigns share the site, in recipients.
 	shares *share.Share[*Run]
+	// scarce: lanes wait for a place, so that whatever is sent costs others.
+	scarce atomic.Bool
 
 	sent, deferred, bounced, uncertain atomic.Uint64
 	connections                        atomic.Int32
@@ -119,7 +121,7 @@ func (e *Engine) siteFor(name string) *site {
 	s.pool = e.pool.Site(name, func(from pool.Source) pool.Gate {
 		s.limiters[from.Name] = e.throttle.Limiter(name, from.Name)
 		return s.limiters[from.Name]
-	}, pool.SiteOptions{TopGear: gear(top)})
+	}, pool.SiteOptions{TopGear: gear(top), Line: newPlaces(s)})
 	s.tempo.take(sample{at: e.now()})
 	e.sites[name] = s
 	return s

@@ -68,6 +68,8 @@ type Options struct {
 type SiteOptions struct {
 	// TopGear lowers the pool's for this site; GearAuto: the pool's.
 	TopGear smtp.Gear
+	// Line is the order in which lanes get places; nil: first come, first served.
+	Line Line
 }
 
 // LaneOptions are one lane's own.

@@ -66,6 +66,9 @@ func New(opts Options) (*Pool, error) {
 // belong to this site alone.
 func (p *Pool) Site(name string, gate func(Source) Gate, opts SiteOptions) *Site {
 	s := &Site{pool: p, name: name, opts: opts, lanes: map[*Lane]struct{}{}, hosts: map[string]*hostState{}}
+	if s.line = opts.Line; s.line == nil {
+		s.line = new(lineUp)
+	}
 	for _, src := range p.opts.Sources {
 		s.gates = append(s.gates, gate(src))
 	}

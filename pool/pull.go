@@ -20,13 +20,14 @@ func (c *Connection) finishing() bool {
 	return c.limit > 0 && c.begun >= c.limit
 }
 
-// crowding says whether the lane has several places while others have none: it
-// then gives one up, so that no lane waits for another's whole backlog.
+// crowding says whether the lane has several places while others have none, or
+// one that it has had for longer than its share: it then gives one up, so that no
+// lane waits for another's whole backlog.
 func (c *Connection) crowding() bool {
 	s := c.lane.site
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return c.lane.places() > 1 && s.othersWait(c.lane)
+	return s.othersWait(c.lane) && (c.lane.places() > 1 || s.line.Ahead(c.lane))
 }
 
 // lookEvery is how often, in messages, a connection asks for its limit, which

@@ -19,9 +19,9 @@ type Site struct {
 	mu    sync.Mutex
 	lanes map[*Lane]struct{}    // under mu
 	hosts map[string]*hostState // under mu; kept while a lane leads to them
-	// line is the lanes that wait for a place, first come first served; one
-	// place, then to the end of the line again.
-	line lineUp // under mu
+	// line is the lanes that wait for a place: one place, then to the end of the
+	// line again.
+	line Line // under mu
 	// idle is the list of connections with nothing to send or wait for, the
 	// longest idle first.
 	idleHead, idleTail *Connection // under mu
@@ -103,11 +103,7 @@ func (s *Site) enqueue(l *Lane, front bool) {
 	}
 	l.queued = true
 	l.restuck()
-	if front {
-		s.line.pushFront(l)
-	} else {
-		s.line.push(l)
-	}
+	s.line.Push(l, front)
 }
 
 // refused notes that the gates had no place: when to ask again, and whether an
@@ -122,7 +118,7 @@ func (s *Site) refused(wait time.Duration) *Connection {
 	} else {
 		s.retry.Reset(wait)
 	}
-	if s.evicting >= s.line.len() {
+	if s.evicting >= s.line.Len() {
 		return nil
 	}
 	if c := s.idleHead; c == nil || !s.othersWait(c.lane) {
@@ -163,11 +159,11 @@ func (s *Site) evictAll() {
 func (s *Site) serve() {
 	for {
 		s.mu.Lock()
-		if s.line.len() == 0 {
+		if s.line.Len() == 0 {
 			s.mu.Unlock()
 			return
 		}
-		l := s.line.pop()
+		l := s.line.Pop()
 		l.queued = false
 		l.restuck()
 		s.mu.Unlock()
@@ -189,13 +185,13 @@ func (s *Site) moveOn(l *Lane, blocked []*Lane) {
 }
 
 // waiting says whether lanes wait for a place. REQUIRES: s.mu is held.
-func (s *Site) waiting() bool { return s.line.len() > 0 }
+func (s *Site) waiting() bool { return s.line.Len() > 0 }
 
 // othersWait says whether lanes other than l wait for a place: l gains nothing by
 // an idle connection of its own that is closed and dialled again. REQUIRES: s.mu
 // is held.
 func (s *Site) othersWait(l *Lane) bool {
-	return s.line.len() > 1 || s.line.len() == 1 && s.line.first() != l
+	return s.line.Len() > 1 || s.line.Len() == 1 && s.line.First() != l
 }
 
 // host returns the state of a host, made if need be. REQUIRES: s.mu is held.
@@ -275,41 +271,4 @@ func (s *Site) stopTimers() {
 			l.rested.Stop()
 		}
 	}
-}
-
-// lineUp is a queue of lanes. One that is taken out and put back in front moves
-// nobody, however long the line is.
-type lineUp struct {
-	lanes []*Lane // from head on
-	head  int
-}
-
-func (q *lineUp) len() int { return len(q.lanes) - q.head }
-
-func (q *lineUp) push(l *Lane) { q.lanes = append(q.lanes, l) }
-
-func (q *lineUp) pushFront(l *Lane) {
-	if q.head == 0 {
-		q.lanes = append(q.lanes, nil)
-		copy(q.lanes[1:], q.lanes)
-		q.head = 1
-	}
-	q.head--
-	q.lanes[q.head] = l
-}
-
-// first is the first. REQUIRES: len is not 0.
-func (q *lineUp) first() *Lane { return q.lanes[q.head] }
-
-// pop takes the first. REQUIRES: len is not 0.
-func (q *lineUp) pop() *Lane {
-	l := q.lanes[q.head]
-	q.lanes[q.head] = nil
-	q.head++
-	if q.head > 64 && q.head*2 > len(q.lanes) {
-		n := copy(q.lanes, q.lanes[q.head:])
-		clear(q.lanes[n:])
-		q.lanes, q.head = q.lanes[:n], 0
-	}
-	return l
 }

@@ -37,7 +37,7 @@ func (s *Site) Snapshot() Snapshot {
 	now := s.pool.opts.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	snap := Snapshot{Waiting: s.line.len()}
+	snap := Snapshot{Waiting: s.line.Len()}
 	hosts := map[string]*HostSnapshot{}
 	for l := range s.lanes {
 		l.addTo(&snap, hosts)
