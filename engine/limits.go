@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"sync"
 	"time"
 
@@ -18,7 +17,7 @@ import (
 type SiteLimits struct {
 	// Connections is the most open at once, up to 100,000.
 	Connections int `json:"connections,omitempty"`
-	// MessageRate is in messages a second.
+	// MessageRate is in messages a second, up to 1,000,000.
 	MessageRate float64 `json:"message_rate,omitempty"`
 	// Until is when they end; the zero time: never.
 	Until time.Time `json:"until,omitzero"`
@@ -34,8 +33,8 @@ func (l SiteLimits) check() error {
 	switch {
 	case l.Connections < 0 || l.Connections > maxConnections:
 		return fmt.Errorf("%w: connections %d, 1 to %d may be", ErrInvalidLimits, l.Connections, maxConnections)
-	case !(l.MessageRate >= 0) || math.IsInf(l.MessageRate, 1):
-		return fmt.Errorf("%w: message rate %v, it must be above 0", ErrInvalidLimits, l.MessageRate)
+	case !(l.MessageRate >= 0 && l.MessageRate <= mostRate):
+		return fmt.Errorf("%w: message rate %v, above 0 to %.0f a second may be", ErrInvalidLimits, l.MessageRate, mostRate)
 	}
 	return nil
 }
@@ -49,6 +48,27 @@ func (l SiteLimits) over(rule throttle.Limits) throttle.Limits {
 		rule.MessageRate = throttle.Rate{Count: l.MessageRate, Per: time.Second}
 	}
 	return rule
+}
+
+// mostRate is the highest rate that can be set, in messages a second: more than
+// any wire carries.
+const mostRate = 1e6
+
+// attributes are the limits for the log.
+func (l SiteLimits) attributes() (all []any) {
+	if l.empty() {
+		return []any{"limits", "as configured"}
+	}
+	if l.Connections > 0 {
+		all = append(all, "connections", l.Connections)
+	}
+	if l.MessageRate > 0 {
+		all = append(all, "message_rate", l.MessageRate)
+	}
+	if !l.Until.IsZero() {
+		all = append(all, "until", l.Until)
+	}
+	return all
 }
 
 func (l SiteLimits) empty() bool { return l.Connections == 0 && l.MessageRate == 0 }
@@ -112,7 +132,7 @@ func (e *Engine) setLimits(ctx context.Context, o *overrides, name string, l Sit
 	if err := e.ledger.Flush(ctx); err != nil {
 		return fmt.Errorf("keep limits of %s %s: %w", o.what, name, err)
 	}
-	e.log.Info("limits set", o.what, name, "connections", l.Connections, "message_rate", l.MessageRate, "until", l.Until)
+	e.log.Info("limits set", append([]any{o.what, name}, l.attributes()...)...)
 	return nil
 }
 

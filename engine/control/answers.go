@@ -10,11 +10,27 @@ import (
 
 // What a client wants to know of a call's error, without the protocol around it.
 
-// Cause is what a person wants to read: the message.
+// Refused is a call's error as a person wants to read it: the message without
+// the protocol around it.
+type Refused struct {
+	// Code is the gRPC code, and Message what was said.
+	Code    connect.Code
+	Message string
+	// cause is what befell the connection, nil if a server said it.
+	cause error
+}
+
+func (r *Refused) Error() string { return r.Message }
+
+// Unwrap is what befell the connection, such as a *net.OpError.
+func (r *Refused) Unwrap() error { return r.cause }
+
+// Cause is what a person wants to read of a call's error: a *Refused where it is
+// one.
 func Cause(err error) error {
 	var remote *connect.Error
 	if errors.As(err, &remote) {
-		return errors.New(remote.Message())
+		return &Refused{Code: remote.Code(), Message: remote.Message(), cause: remote.Unwrap()}
 	}
 	return err
 }

@@ -27,6 +27,9 @@ type campaigns struct {
 const chunk = 256
 
 func (c *campaigns) find(id string) (*ledger.Campaign, error) {
+	if id == "" {
+		return nil, invalid("campaign_id is missing; penstock campaign list shows those that there are")
+	}
 	campaign, err := c.ledger.Campaign(id)
 	if err != nil {
 		return nil, c.desk.notYet(id, err)
@@ -80,8 +83,12 @@ func status(err error) error {
 	switch {
 	case err == nil || errors.As(err, &known):
 		return err
-	case errors.Is(err, ledger.ErrNoCampaign), errors.Is(err, engine.ErrNoSite), errors.Is(err, engine.ErrNoSource):
-		return connect.NewError(connect.CodeNotFound, err)
+	case errors.Is(err, ledger.ErrNoCampaign):
+		return connect.NewError(connect.CodeNotFound, fmt.Errorf("%w; penstock campaign list shows those that there are", err))
+	case errors.Is(err, engine.ErrNoSite):
+		return connect.NewError(connect.CodeNotFound, fmt.Errorf("%w; penstock site list shows those that there are", err))
+	case errors.Is(err, engine.ErrNoSource):
+		return connect.NewError(connect.CodeNotFound, fmt.Errorf("%w; penstock source list shows those that there are", err))
 	case errors.Is(err, context.Canceled):
 		return connect.NewError(connect.CodeCanceled, err)
 	case errors.Is(err, context.DeadlineExceeded):

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"connectrpc.com/connect"
 
@@ -50,6 +51,15 @@ func SiteStates() (words []string) {
 	return words
 }
 
+// listed is words for a message.
+func listed[S ~string](all []S) string {
+	words := make([]string, len(all))
+	for i, w := range all {
+		words[i] = string(w)
+	}
+	return strings.Join(words, ", ")
+}
+
 // siteQuery is a request in the engine's words; the error lists every mistake.
 func siteQuery(req *pb.ListSitesRequest) (q engine.SiteQuery, err error) {
 	var errs []error
@@ -61,12 +71,12 @@ func siteQuery(req *pb.ListSitesRequest) (q engine.SiteQuery, err error) {
 		errs = append(errs, fmt.Errorf("limit is %d, at most %d may be", req.Limit, mostSites))
 	}
 	if orders := engine.SiteOrders(); q.Order != "" && !slices.Contains(orders, q.Order) {
-		errs = append(errs, fmt.Errorf("order %q is none of %v", req.Order, orders))
+		errs = append(errs, fmt.Errorf("order %q is none of %s", req.Order, listed(orders)))
 	}
 	for _, state := range req.States {
 		c := engine.SiteCondition(state)
 		if all := engine.SiteConditions(); !slices.Contains(all, c) {
-			errs = append(errs, fmt.Errorf("state %q is none of %v", state, all))
+			errs = append(errs, fmt.Errorf("state %q is none of %s", state, listed(all)))
 		}
 		q.Conditions = append(q.Conditions, c)
 	}
@@ -101,7 +111,7 @@ func (s *sites) GetSite(_ context.Context, req *pb.GetSiteRequest) (*pb.GetSiteR
 	}
 	state, ok := e.Site(req.Site)
 	if !ok {
-		return nil, status(fmt.Errorf("site %s: %w; penstock site list shows those that there are", req.Site, engine.ErrNoSite))
+		return nil, status(fmt.Errorf("site %s: %w", req.Site, engine.ErrNoSite))
 	}
 	res := &pb.GetSiteResponse{Site: site(e, &state)}
 	for i := range state.Hosts {

@@ -54,7 +54,7 @@ func (s *sources) GetSource(_ context.Context, req *pb.GetSourceRequest) (*pb.Ge
 		}
 		return res, nil
 	}
-	return nil, status(fmt.Errorf("source %s: %w; penstock source list shows those that there are", req.Source, engine.ErrNoSource))
+	return nil, status(fmt.Errorf("source %s: %w", req.Source, engine.ErrNoSource))
 }
 
 func (s *sources) PauseSource(ctx context.Context, req *pb.PauseSourceRequest) (*pb.PauseSourceResponse, error) {

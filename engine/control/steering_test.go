@@ -360,7 +360,11 @@ func TestSteeringRefusesNonsense(t *testing.T) {
 			_, err := c.StartCampaign(ctx, &pb.StartCampaignRequest{CampaignId: "missing"})
 			return err
 		}},
-		{"get", connect.CodeNotFound, "no such campaign", func() error { _, err := c.GetCampaign(ctx, &pb.GetCampaignRequest{}); return err }},
+		{"get", connect.CodeNotFound, `campaign "missing": no such campaign; penstock campaign list`, func() error {
+			_, err := c.GetCampaign(ctx, &pb.GetCampaignRequest{CampaignId: "missing"})
+			return err
+		}},
+		{"get nothing", connect.CodeInvalidArgument, "campaign_id is missing", func() error { _, err := c.GetCampaign(ctx, &pb.GetCampaignRequest{}); return err }},
 		{"pause", connect.CodeNotFound, "no such campaign", func() error {
 			_, err := c.PauseCampaign(ctx, &pb.PauseCampaignRequest{CampaignId: "missing"})
 			return err
@@ -373,7 +377,7 @@ func TestSteeringRefusesNonsense(t *testing.T) {
 			_, err := c.CancelCampaign(ctx, &pb.CancelCampaignRequest{CampaignId: "missing"})
 			return err
 		}},
-		{"resume what is not paused", connect.CodeFailedPrecondition, "nobody has paused it", func() error {
+		{"resume what is not paused", connect.CodeFailedPrecondition, "nor by anybody else", func() error {
 			_, err := c.ResumeCampaign(ctx, &pb.ResumeCampaignRequest{CampaignId: "c", Site: "google"})
 			return err
 		}},

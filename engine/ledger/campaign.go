@@ -192,7 +192,7 @@ func (l *Ledger) Campaign(name string) (*Campaign, error) {
 		return nil, err
 	}
 	if rec == nil || !rec.Loaded {
-		return nil, fmt.Errorf("%q: %w", name, ErrNoCampaign)
+		return nil, fmt.Errorf("campaign %q: %w", name, ErrNoCampaign)
 	}
 	c := &Campaign{ledger: l, number: rec.Number, name: rec.Name, record: *rec}
 	c.readers.open(l.db, rec.Number)

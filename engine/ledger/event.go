@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -121,14 +122,14 @@ func (f *EventFilter) compile() (c eventFilter, err error) {
 	for _, k := range f.Kinds {
 		i := slices.Index(eventKindNames[:], k)
 		if i < 0 {
-			return c, fmt.Errorf("kind %q is none of %v", k, eventKindNames)
+			return c, fmt.Errorf("kind %q is none of %s", k, strings.Join(eventKindNames[:], ", "))
 		}
 		c.kinds[i] = true
 	}
 	all := len(f.Words) == 0
 	for _, w := range f.Words {
 		if !slices.Contains(EventWords(), w) {
-			return c, fmt.Errorf("state %q is none of %v", w, EventWords())
+			return c, fmt.Errorf("state %q is none of %s", w, strings.Join(EventWords(), ", "))
 		}
 	}
 	for i, w := range stateNames {

@@ -137,7 +137,7 @@ func (c *Campaign) enter() error {
 // that they end with the reason instead of telling of what is gone.
 func (c *Campaign) exists() error {
 	if c.gone.Load() {
-		return fmt.Errorf("%q: %w", c.name, ErrNoCampaign)
+		return fmt.Errorf("campaign %q: %w", c.name, ErrNoCampaign)
 	}
 	return nil
 }

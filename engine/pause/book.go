@@ -196,13 +196,13 @@ func (b *Book) Release(s Scope, who string, force bool, now time.Time) error {
 	p := b.pages[s]
 	switch {
 	case p == nil || len(p.Holds) == 0:
-		return fmt.Errorf("%s: %w: nobody has paused it", s, ErrNotHeld)
+		return b.nothingHeld(s)
 	case force:
 		p.Holds = nil
 	default:
 		i := slices.IndexFunc(p.Holds, Hold{Who: who}.by)
 		if i < 0 {
-			return fmt.Errorf("%s: %w: it is paused by %s; force ends that, too", s, ErrNotHeld, names(p.Holds))
+			return fmt.Errorf("%s: %w: it is paused by %s; --force (force over the API) ends that, too", s, ErrNotHeld, names(p.Holds))
 		}
 		p.Holds = slices.Delete(p.Holds, i, i+1)
 	}
@@ -223,6 +223,22 @@ func (b *Book) Forget(campaign string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	maps.DeleteFunc(b.pages, func(s Scope, _ *page) bool { return s.Campaign == campaign })
+}
+
+// nothingHeld is the refusal to release what nobody holds; it names the narrower
+// scopes within that somebody does. b.mu is held.
+func (b *Book) nothingHeld(s Scope) error {
+	var within []string
+	for other, p := range b.pages {
+		if len(p.Holds) > 0 && s.Campaign != "" && s.Site == "" && other.Campaign == s.Campaign {
+			within = append(within, other.String())
+		}
+	}
+	if len(within) == 0 {
+		return fmt.Errorf("%s is %w nor by anybody else", s, ErrNotHeld)
+	}
+	slices.Sort(within)
+	return fmt.Errorf("%s is %w as a whole; what is paused: %s", s, ErrNotHeld, strings.Join(within, ", "))
 }
 
 func names(holds []holder) string {
