@@ -41,7 +41,7 @@ func newCampaignList(f *flags) *cobra.Command {
 			}
 			for _, s := range states {
 				if !slices.Contains(control.CampaignStates(), s) {
-					return mistake("--state %s: want some of %s", s, strings.Join(control.CampaignStates(), ","))
+					return mistake("--state %s: want some of %s", s, strings.Join(control.CampaignStates(), ", "))
 				}
 			}
 			return f.ask(cmd.Context(), func(c *control.Client) error {
@@ -114,6 +114,9 @@ func newCampaignPause(f *flags) *cobra.Command {
 	var site string
 	p := &person{}
 	c := f.onCampaign("pause ID", "Freeze a campaign, or what it has for one site, until it is resumed", func(ctx context.Context, c *control.Client, id string) (*pb.Campaign, error) {
+		if site != "" {
+			noteUnknownSite(ctx, c, site)
+		}
 		res, err := c.PauseCampaign(ctx, &pb.PauseCampaignRequest{CampaignId: id, Site: site, By: p.by, Reason: p.why})
 		return res.GetCampaign(), err
 	})
@@ -181,6 +184,10 @@ func printCampaign(w io.Writer, c *pb.Campaign) error {
 	fmt.Fprintf(w, "campaign %s: %s\n", c.CampaignId, c.State)
 	n := c.Counts
 	t := newTable(w).align("lr")
+	if c.Rejected > 0 {
+		t.row("  rows read", count(c.Rows))
+		t.row("  rejected", count(c.Rejected))
+	}
 	for _, row := range []struct {
 		state string
 		n     uint64
@@ -199,7 +206,7 @@ func printCampaign(w io.Writer, c *pb.Campaign) error {
 		fmt.Fprintf(w, "it goes on when its window opens, at %s\n", moment(c.OpensAt.AsTime()))
 	}
 	if c.StartAt != nil {
-		fmt.Fprintf(w, "it begins at %s\n", moment(c.StartAt.AsTime()))
+		fmt.Fprintf(w, "it begins at %s; at once with: penstock campaign start %s --at now\n", moment(c.StartAt.AsTime()), c.CampaignId)
 	}
 	if c.Forecast != nil {
 		printForecast(w, c.Forecast, time.Now())
@@ -233,6 +240,15 @@ func printPauses(w io.Writer, all []*pb.Pause) error {
 		}
 	}
 	return nil
+}
+
+// printResumed writes what is still paused, or that nothing is.
+func printResumed(w io.Writer, what string, left []*pb.Pause) error {
+	if len(left) > 0 {
+		return printPauses(w, left)
+	}
+	_, err := fmt.Fprintf(w, "%s is no longer paused\n", what)
+	return err
 }
 
 // person is who pauses and resumes.

@@ -13,7 +13,6 @@ import (
 
 	"github.com/penstock-mail/penstock/engine/control"
 	pb "github.com/penstock-mail/penstock/engine/control/penstockv1"
-	"github.com/penstock-mail/penstock/engine/document"
 )
 
 const (
@@ -115,7 +114,7 @@ func (f *flags) handIn(ctx context.Context, c *control.Client, p *parcel) error 
 		return err
 	}
 	p.id = res.Intake.CampaignId
-	if !f.quiet {
+	if !f.quiet && !p.warned {
 		printProblems(os.Stderr, p.problems(res.Warnings))
 	}
 	shown := f.newHandedIn()
@@ -289,9 +288,9 @@ func (h *handedIn) clear() {
 }
 
 func (h *handedIn) uploaded(file *pb.IntakeFile, stored uint64) {
-	text := "uploading " + file.Name + ": " + document.FormatSize(int64(stored))
+	text := "uploading " + file.Name + ": " + octets(stored)
 	if file.Size != nil && *file.Size > 0 {
-		text += " of " + document.FormatSize(int64(*file.Size)) + " (" + share(stored, *file.Size) + ")"
+		text += " of " + octets(*file.Size) + " (" + share(stored, *file.Size) + ")"
 	}
 	h.show(text)
 }
@@ -315,12 +314,12 @@ func onItsWay(c *pb.Campaign) bool {
 // printIntake shows what is there of a campaign that is not loaded yet.
 func printIntake(w io.Writer, in *pb.Intake) error {
 	for _, f := range in.Files {
-		line := fmt.Sprintf("  %s: %s", f.Name, document.FormatSize(int64(f.Stored)))
+		line := fmt.Sprintf("  %s: %s", f.Name, octets(f.Stored))
 		switch {
 		case f.Complete:
 			line += ", complete"
 		case f.Size != nil:
-			line += " of " + document.FormatSize(int64(*f.Size))
+			line += " of " + octets(*f.Size)
 		}
 		if _, err := fmt.Fprintln(w, line); err != nil {
 			return err

@@ -31,11 +31,11 @@ it is made or nothing, and the same command again shows what it made.`,
 				return err
 			}
 			if len(req.States) == 0 {
-				return mistake("--state is missing: say whom to copy, some of %s", strings.Join(cloneable, ","))
+				return mistake("--state is missing: say whom to copy, some of %s", strings.Join(cloneable, ", "))
 			}
 			for _, s := range req.States {
 				if !slices.Contains(cloneable, s) {
-					return mistake("--state %s: want some of %s", s, strings.Join(cloneable, ","))
+					return mistake("--state %s: want some of %s", s, strings.Join(cloneable, ", "))
 				}
 			}
 			req.CampaignId, req.NewCampaignId = args[0], args[1]

@@ -38,7 +38,7 @@ func (s *sending) handOver(ctx context.Context, cmd *cobra.Command, cfg *config.
 			return mistake("%s rules the process that sends, and %s is held by penstock serve: leave the flag out, and the campaign is handed over", name, cfg.Data)
 		}
 	}
-	p.request.Start = true
+	p.request.Start, p.warned = true, true // by send, before it found the directory held
 	if !s.quiet {
 		fmt.Fprintf(os.Stderr, "handing the campaign to penstock serve, which holds %s\n", cfg.Data)
 	}

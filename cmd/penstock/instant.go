@@ -32,9 +32,12 @@ func parseInstant(text string, now time.Time) (time.Time, error) {
 		return now, nil
 	}
 	if text != "" && (text[0] == '+' || text[0] == '-') {
-		d, err := time.ParseDuration(text)
+		d, err := parseDuration(text[1:])
 		if err != nil {
-			return time.Time{}, fmt.Errorf("want + or - and a duration, such as +90m or -24h")
+			return time.Time{}, fmt.Errorf("want + or - and a duration, such as +90m or -3d")
+		}
+		if text[0] == '-' {
+			d = -d
 		}
 		return now.Add(d), nil
 	}

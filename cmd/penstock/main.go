@@ -10,7 +10,10 @@ import (
 	"os/signal"
 	"syscall"
 
+	"connectrpc.com/connect"
+
 	"github.com/penstock-mail/penstock/engine/campaign"
+	"github.com/penstock-mail/penstock/engine/control"
 	"github.com/penstock-mail/penstock/engine/problem"
 )
 
@@ -40,6 +43,13 @@ func (e *exit) Unwrap() error { return e.err }
 // mistake is a command line that cannot be obeyed.
 func mistake(format string, args ...any) error {
 	return &exit{exitMistakes, fmt.Errorf(format, args...)}
+}
+
+// isInvalid reports that a server was asked for what makes no sense, which is the
+// command line's mistake as well if only the server could find it.
+func isInvalid(err error) bool {
+	refused, ok := errors.AsType[*control.Refused](err)
+	return ok && refused.Code == connect.CodeInvalidArgument
 }
 
 func main() {
@@ -72,6 +82,9 @@ func run(ctx context.Context, args []string) int {
 		return exitMistakes
 	case errors.As(err, &changed):
 		fmt.Fprintln(os.Stderr, "penstock:", changed)
+		return exitMistakes
+	case isInvalid(err):
+		fmt.Fprintln(os.Stderr, "penstock:", err)
 		return exitMistakes
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		return exitStopped

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -49,7 +50,7 @@ new one if his turn is still to come.`,
 			}
 			for _, name := range req.States {
 				if _, ok := ledger.ParseState(name); !ok {
-					return mistake("--state %s: want some of %s", name, strings.Join(ledger.StateNames(), ","))
+					return mistake("--state %s: want some of %s", name, strings.Join(ledger.StateNames(), ", "))
 				}
 			}
 			req.CampaignId, req.From, req.Until = args[0], from.stamp(), until.stamp()
@@ -63,7 +64,7 @@ new one if his turn is still to come.`,
 				}
 				defer stream.Close()
 				bookmark := &bookmark{received: stream}
-				err = writeStream(cmd.OutOrStdout(), f.format, bookmark, (*pb.ListOutcomesResponse).GetOutcomes, outcomeColumns, outcomeCells)
+				err = writeStream(cmd.OutOrStdout(), f.format, bookmark, (*pb.ListOutcomesResponse).GetOutcomes, outcomeColumns, outcomeCells(f.format))
 				if bookmark.cursor != "" {
 					fmt.Fprintf(cmd.ErrOrStderr(), "penstock: there may be more; to go on: --cursor %s\n", bookmark.cursor)
 				}
@@ -104,17 +105,25 @@ func (b *bookmark) Receive() bool {
 // outcomeColumns and outcomeCells are a row of the table.
 var outcomeColumns = []string{">row", "address", "state", "due", ">attempts", "time", "host", ">code", "enhanced_code", "reply"}
 
-func outcomeCells(r *pb.Outcome) []string {
+func outcomeCells(format string) func(*pb.Outcome) []string {
+	when := func(t time.Time) string { return t.Format(timeFormat) }
+	if format == "table" {
+		when = moment // as every table has it
+	}
+	return func(r *pb.Outcome) []string { return outcomeRow(r, when) }
+}
+
+func outcomeRow(r *pb.Outcome, when func(time.Time) string) []string {
 	last := r.GetLast()
 	cells := []string{
 		strconv.FormatUint(uint64(r.Recipient.Seq), 10), r.Recipient.Address, r.Recipient.State, "",
 		strconv.FormatUint(uint64(r.Attempts), 10), "", last.GetHost(), "", last.GetEnhancedCode(), last.GetText(),
 	}
 	if r.Recipient.Due != nil {
-		cells[3] = r.Recipient.Due.AsTime().Format(timeFormat)
+		cells[3] = when(r.Recipient.Due.AsTime())
 	}
 	if last.GetTime() != nil {
-		cells[5] = last.Time.AsTime().Format(timeFormat)
+		cells[5] = when(last.Time.AsTime())
 	}
 	if last.GetCode() != 0 {
 		cells[7] = strconv.FormatUint(uint64(last.Code), 10)

@@ -28,6 +28,8 @@ type parcel struct {
 	request *pb.CreateCampaignRequest
 	// lists are the uploads: name to path; "-" is standard input.
 	lists map[string]string
+	// warned: what is odd about it was printed.
+	warned bool
 }
 
 // pack reads the campaign file at path. Mistakes that can be seen from here are

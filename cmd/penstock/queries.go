@@ -100,12 +100,17 @@ func writeStream[R, T any, PT interface {
 		t := newTable(w, names...)
 		write, flush = func(r PT) error { t.row(cells(r)...); return nil }, t.flush
 	}
+	any := false
 	for stream.Receive() {
 		for _, r := range records(stream.Msg()) {
+			any = true
 			if err := write(r); err != nil {
 				return err
 			}
 		}
+	}
+	if !any && stream.Err() != nil { // no head of a table that is none
+		return stream.Err()
 	}
 	// What came before an error is written, too: a listing goes on behind it.
 	return errors.Join(flush(), stream.Err())

@@ -47,7 +47,7 @@ first: every attempt with its host, reply and time.`,
 // takesRecipient: a lone argument is an address, and no campaign without one.
 func takesRecipient(cmd *cobra.Command, args []string) error {
 	if len(args) == 1 && !strings.Contains(args[0], "@") {
-		return mistake("%s: ADDRESS is missing; see: %s --help", cmd.CommandPath(), cmd.CommandPath())
+		return mistake("%s: %q is no address, and behind a campaign's id ADDRESS is missing; see: %s --help", cmd.CommandPath(), args[0], cmd.CommandPath())
 	}
 	return takes("ADDRESS", "[ADDRESS]")(cmd, args)
 }

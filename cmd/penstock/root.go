@@ -1,15 +1,18 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/penstock-mail/penstock/engine/config"
 	"github.com/penstock-mail/penstock/engine/problem"
@@ -46,7 +49,7 @@ what became of every single recipient.
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return mistake("%w; see: %s --help", err, cmd.CommandPath())
+		return mistake("%w; see: %s --help", plainly(err), cmd.CommandPath())
 	})
 	root.AddGroup(
 		&cobra.Group{ID: "sending", Title: "Sending:"},
@@ -71,6 +74,21 @@ what became of every single recipient.
 	f.reach(root)
 	f.complete(root)
 	return root
+}
+
+// plainly says of a number that is none what is wrong with it, in words for who
+// typed it.
+func plainly(err error) error {
+	given, ok := errors.AsType[*pflag.InvalidValueError](err)
+	number, isNumber := errors.AsType[*strconv.NumError](err)
+	switch {
+	case !ok || !isNumber:
+		return err
+	case errors.Is(number, strconv.ErrRange):
+		return fmt.Errorf("--%s %s: out of range", given.GetFlag().Name, given.GetValue())
+	default:
+		return fmt.Errorf("--%s %s: want a number", given.GetFlag().Name, given.GetValue())
+	}
 }
 
 // version is the module's, as the Go command recorded it.

@@ -59,7 +59,7 @@ Exit codes:
 		RunE: func(cmd *cobra.Command, args []string) error { return s.run(cmd, args[0]) },
 	}
 	f.add(c, "config", "data", "dns", "format", "quiet", "log-level")
-	c.Flags().DurationVar(&s.last, "for", 0, "stop in order after this `duration`, such as 90m")
+	durationVar(c.Flags(), &s.last, "for", "stop in order after this `duration`, such as 90m")
 	c.Flags().BoolVar(&s.untilIdle, "until-idle", false, "return when nothing is due or in flight")
 	c.Flags().BoolVar(&s.stream, "stream", false, "send the first rows while the others are being loaded; CSV files only")
 	c.Flags().StringVar(&s.test, "test", "", "send one message to this `address` only; nothing is recorded")

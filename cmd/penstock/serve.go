@@ -93,6 +93,9 @@ func (f *flags) serve(ctx context.Context, monitors string, paths []string) (err
 	var reached net.Listener
 	if cfg.Serve.Listen != "" {
 		if reached, err = control.ListenTCP(cfg.Serve); err != nil {
+			if control.Answers(ctx, cfg.Data) {
+				return fmt.Errorf("the data directory %s is held by another process, which answers already: penstock server info", cfg.Data)
+			}
 			return err
 		}
 		defer reached.Close() // once more does nothing

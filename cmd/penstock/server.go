@@ -175,7 +175,7 @@ func newServerDrain(f *flags) *cobra.Command {
 			})
 		},
 	}
-	c.Flags().DurationVar(&within, "within", 0, "how long that may take (default: as smtp.drain says)")
+	durationVar(c.Flags(), &within, "within", "how long that may take (default: as smtp.drain says)")
 	f.add(c, "config", "data")
 	return c
 }

@@ -1,6 +1,11 @@
 package main
 
 import (
+	"context"
+	"fmt"
+	"os"
+
+	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
 
 	"github.com/penstock-mail/penstock/engine/control"
@@ -37,6 +42,7 @@ func newSitePause(f *flags) *cobra.Command {
 					}
 					return printPauses(cmd.OutOrStdout(), res.Pauses)
 				}
+				noteUnknownSite(cmd.Context(), c, args[0])
 				res, err := c.PauseSite(cmd.Context(), &pb.PauseSiteRequest{Site: args[0], By: p.by, Reason: p.why})
 				if err != nil {
 					return err
@@ -64,13 +70,13 @@ func newSiteResume(f *flags) *cobra.Command {
 					if err != nil {
 						return err
 					}
-					return printPauses(cmd.OutOrStdout(), res.Pauses)
+					return printResumed(cmd.OutOrStdout(), "everything", res.Pauses)
 				}
 				res, err := c.ResumeSite(cmd.Context(), &pb.ResumeSiteRequest{Site: args[0], By: p.by, Force: p.force})
 				if err != nil {
 					return err
 				}
-				return printPauses(cmd.OutOrStdout(), res.Pauses)
+				return printResumed(cmd.OutOrStdout(), "site "+args[0], res.Pauses)
 			})
 		},
 	}
@@ -78,6 +84,15 @@ func newSiteResume(f *flags) *cobra.Command {
 	p.resumes(c)
 	f.add(c, "config", "data")
 	return c
+}
+
+// noteUnknownSite says that a site that is to be paused or limited is not known:
+// it may be one that nothing was sent to yet, or a slip. What is set makes it
+// known.
+func noteUnknownSite(ctx context.Context, c *control.Client, site string) {
+	if _, err := c.GetSite(ctx, &pb.GetSiteRequest{Site: site}); connect.CodeOf(err) == connect.CodeNotFound {
+		fmt.Fprintf(os.Stderr, "penstock: nothing was sent to a site %s so far: this holds from the first message on; if it is a slip, penstock site list shows those that there are\n", site)
+	}
 }
 
 // siteOrAll wants either a site or --all.
@@ -107,10 +122,13 @@ to and after restarts. Without limits, earlier ones are taken back.`,
 				return err
 			}
 			return f.ask(cmd.Context(), func(c *control.Client) error {
-				_, err := c.SetSiteLimits(cmd.Context(), &pb.SetSiteLimitsRequest{
+				noteUnknownSite(cmd.Context(), c, args[0])
+				if _, err := c.SetSiteLimits(cmd.Context(), &pb.SetSiteLimitsRequest{
 					Site: args[0], Limits: &pb.SiteLimits{Connections: l.most, MessageRate: l.rate}, Duration: last,
-				})
-				return err
+				}); err != nil {
+					return err
+				}
+				return l.printSet(cmd.OutOrStdout(), "site "+args[0])
 			})
 		},
 	}

@@ -46,7 +46,7 @@ set apply again.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.ask(cmd.Context(), func(c *control.Client) error {
 				_, err := c.ForgetSite(cmd.Context(), &pb.ForgetSiteRequest{Site: args[0]})
-				return err
+				return said(cmd, err, "site %s: what was learned is forgotten", args[0])
 			})
 		},
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/penstock-mail/penstock/engine/control"
 	pb "github.com/penstock-mail/penstock/engine/control/penstockv1"
@@ -183,7 +184,7 @@ func newSourceResume(f *flags) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return printPauses(cmd.OutOrStdout(), res.Pauses)
+				return printResumed(cmd.OutOrStdout(), "source "+args[0], res.Pauses)
 			})
 		},
 	}
@@ -202,7 +203,7 @@ type ceiling struct {
 func (l *ceiling) add(c *cobra.Command, unset string) {
 	c.Flags().Uint32Var(&l.most, "connections", 0, "the most connections, 1 to 100,000 (default: "+unset+")")
 	c.Flags().Float64Var(&l.rate, "rate", 0, "messages a second (default: "+unset+")")
-	c.Flags().DurationVar(&l.last, "for", 0, "only for this `duration`, such as 2h (default: for good)")
+	durationVar(c.Flags(), &l.last, "for", "only for this `duration`, such as 2h (default: for good)")
 }
 
 // check finds what makes no sense, and gives the duration, nil for good.
@@ -216,6 +217,20 @@ func (l *ceiling) check() (*durationpb.Duration, error) {
 		return nil, nil
 	}
 	return durationpb.New(l.last), nil
+}
+
+// printSet says what something is held to from now on.
+func (l *ceiling) printSet(w io.Writer, what string) error {
+	limits := &pb.SiteLimits{Connections: l.most, MessageRate: l.rate}
+	if l.last > 0 {
+		limits.Until = timestamppb.New(time.Now().Add(l.last))
+	}
+	text := limitsOf(limits)
+	if text == "" {
+		text = "what is configured"
+	}
+	_, err := fmt.Fprintf(w, "%s is held to %s\n", what, text)
+	return err
 }
 
 func newSourceLimit(f *flags) *cobra.Command {
@@ -234,10 +249,12 @@ restarts. Without limits, earlier ones are lifted.`,
 				return err
 			}
 			return f.ask(cmd.Context(), func(c *control.Client) error {
-				_, err := c.SetSourceLimits(cmd.Context(), &pb.SetSourceLimitsRequest{
+				if _, err := c.SetSourceLimits(cmd.Context(), &pb.SetSourceLimitsRequest{
 					Source: args[0], Limits: &pb.SourceLimits{Connections: l.most, MessageRate: l.rate}, Duration: last,
-				})
-				return err
+				}); err != nil {
+					return err
+				}
+				return l.printSet(cmd.OutOrStdout(), "source "+args[0])
 			})
 		},
 	}
@@ -249,15 +266,24 @@ restarts. Without limits, earlier ones are lifted.`,
 func newSourceFlush(f *flags) *cobra.Command {
 	return newSourceCall(f, "flush", "End the rests that a source was sent to, at every site", func(cmd *cobra.Command, c *control.Client, name string) error {
 		_, err := c.FlushSource(cmd.Context(), &pb.FlushSourceRequest{Source: name})
-		return err
+		return said(cmd, err, "source %s: its rests have ended", name)
 	})
 }
 
 func newSourceForget(f *flags) *cobra.Command {
 	return newSourceCall(f, "forget", "Drop what was learned of a source, at every site", func(cmd *cobra.Command, c *control.Client, name string) error {
 		_, err := c.ForgetSource(cmd.Context(), &pb.ForgetSourceRequest{Source: name})
-		return err
+		return said(cmd, err, "source %s: what was learned is forgotten", name)
 	})
+}
+
+// said tells that something was done, if it was.
+func said(cmd *cobra.Command, err error, format string, args ...any) error {
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), format+"\n", args...)
+	return err
 }
 
 // newSourceCall is a command that only names a source.

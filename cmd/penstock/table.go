@@ -157,6 +157,19 @@ func moment(t time.Time) string {
 	return t.Local().Format("2006-01-02 15:04:05")
 }
 
+// octets is a size for people.
+func octets(n uint64) string {
+	for _, unit := range []struct {
+		size float64
+		name string
+	}{{1e9, "GB"}, {1e6, "MB"}, {1e3, "kB"}} {
+		if float64(n) >= unit.size {
+			return strconv.FormatFloat(float64(n)/unit.size, 'f', 1, 64) + " " + unit.name
+		}
+	}
+	return strconv.FormatUint(n, 10) + " B"
+}
+
 // span rounds a duration to what a person wants to know.
 func span(d time.Duration) string {
 	switch {

@@ -77,7 +77,7 @@ say, < for what the server answers, * for what happens to the connection.`,
 	set.StringArrayVar(&req.Recipients, "recipient", nil, "only messages to this `address`")
 	set.BoolVar(&bodies, "bodies", false, "show contents, the first 64 KiB of each")
 	set.Uint64Var(&req.Limit, "limit", 0, "end after so many lines (default: no limit)")
-	set.DurationVar(&last, "for", 0, "end after this `duration`, at most 24h (default 10m)")
+	durationVar(set, &last, "for", "end after this `duration`, at most 24h (default 10m)")
 	f.add(c, "config", "data", "format")
 	return c
 }
