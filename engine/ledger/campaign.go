@@ -237,13 +237,14 @@ func (c *Campaign) Number() uint32 { return c.number }
 
 // Meta reads what was given to Create and Commit, with the newest Settings.
 func (c *Campaign) Meta() (Meta, error) {
-	if err := c.enter(); err != nil {
+	snap, end, err := c.view()
+	if err != nil {
 		return Meta{}, err
 	}
-	defer c.ledger.leave()
+	defer end()
 	m := Meta{Name: c.name}
 	for part, to := range map[byte]*[]byte{partSnapshot: &m.Snapshot, partSettings: &m.Settings, partColumns: &m.Columns} {
-		v, err := c.ledger.get(campaignPart(c.number, part))
+		v, err := getCopy(snap, campaignPart(c.number, part))
 		if err != nil {
 			return Meta{}, err
 		}

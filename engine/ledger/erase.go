@@ -28,15 +28,15 @@ func (l *Ledger) Erase(ctx context.Context, local, domain string) (n int, err er
 		return 0, err
 	}
 	defer l.leave()
-	e := &erasure{ledger: l, local: []byte(local), domain: domain, batch: l.db.NewBatch()}
-	defer e.batch.Close()
+	e := &erasure{ledger: l, local: []byte(local), domain: domain}
+	defer e.close()
 	if err := eachCampaign(l.db, e.campaign); err != nil {
 		return 0, fmt.Errorf("erase an address: %w", err)
 	}
 	if e.found == 0 {
 		return 0, nil
 	}
-	if err := l.writer.do(ctx, func(g *group) error { return g.batch.Apply(e.batch, nil) }); err != nil {
+	if err := l.writer.do(ctx, e.apply); err != nil {
 		return 0, fmt.Errorf("erase an address: %w", err)
 	}
 	l.revision.Add(1)
@@ -57,9 +57,40 @@ type erasure struct {
 	ledger *Ledger
 	local  []byte
 	domain string
-	batch  *pebble.Batch
-	keys   [][]byte
-	found  int
+	// parts are what is written to each campaign; batch is the last one's.
+	parts []erasurePart
+	batch *pebble.Batch
+	keys  [][]byte
+	found int
+}
+
+type erasurePart struct {
+	campaign uint32
+	batch    *pebble.Batch
+}
+
+// apply adds the erasure to a group, but for campaigns that were deleted since
+// they were looked at: nothing of them may come back.
+func (e *erasure) apply(g *group) error {
+	for _, part := range e.parts {
+		there, err := g.there(part.campaign)
+		if err != nil {
+			return err
+		}
+		if !there {
+			continue
+		}
+		if err := g.batch.Apply(part.batch, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *erasure) close() {
+	for _, part := range e.parts {
+		_ = part.batch.Close() // frees memory, and never fails
+	}
 }
 
 func (e *erasure) set(key, value []byte) error {
@@ -72,6 +103,8 @@ func (e *erasure) campaign(rec *campaignRecord) error {
 		return nil
 	}
 	l := e.ledger
+	e.batch = l.db.NewBatch()
+	e.parts = append(e.parts, erasurePart{rec.Number, e.batch})
 	seq, value, err := l.find(l.db, rec.Number, e.local, e.domain)
 	if err != nil {
 		return err

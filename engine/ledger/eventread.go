@@ -131,6 +131,10 @@ func (r *EventReader) collect(ctx context.Context, snap pebble.Reader, from, unt
 			if number <= from {
 				return nil
 			}
+			if first > next && next < until {
+				// Whoever goes on from here would come back here for ever.
+				return fmt.Errorf("events %d to %d are missing: %w", next, first-1, errDamaged)
+			}
 			if first >= until {
 				return ErrStop
 			}

@@ -211,16 +211,15 @@ func trimTo(r pebble.Reader, size, oldest uint64, now time.Time, keep time.Durat
 
 // trim forgets the events before a mark.
 func (g *group) trim(to uint64, gone map[uint32]*told) error {
-	l, db := g.w.ledger, g.w.ledger.db
 	for campaign, more := range gone {
-		rec, err := getCopy(db, campaignPart(campaign, partRecord))
+		there, err := g.there(campaign)
 		if err != nil {
 			return err
 		}
-		if rec == nil || l.leaving(campaign) {
+		if !there {
 			continue
 		}
-		sum, err := trimmedOf(db, campaign)
+		sum, err := trimmedOf(g.w.ledger.db, campaign)
 		if err != nil {
 			return err
 		}

@@ -66,6 +66,9 @@ func (l *Ledger) Find(ctx context.Context, local, domain string, before uint32, 
 		if err != nil {
 			return err
 		}
+		if c.number != in.number {
+			continue // deleted meanwhile, and another one has the name
+		}
 		r, err := c.recordOf(snap, seq, value, local, domain)
 		if err != nil {
 			return err

@@ -46,19 +46,20 @@ func (c *Campaign) load() error {
 	if c.loaded.Load() {
 		return nil
 	}
-	if err := c.enter(); err != nil {
-		return err
-	}
-	defer c.ledger.leave()
 	c.open.Lock()
 	defer c.open.Unlock()
 	if c.loaded.Load() {
 		return nil
 	}
+	snap, end, err := c.view()
+	if err != nil {
+		return err
+	}
+	defer end()
 	domains := make([]Domain, 0, c.record.Domains)
 	var names nameBlock
 	var counts Counts
-	err := eachDomain(c.ledger.db, c.number, func(name, value []byte) error {
+	err = eachDomain(snap, c.number, func(name, value []byte) error {
 		r, site, err := decodeDomain(value)
 		if err != nil {
 			return fmt.Errorf("domain %s: %w", name, err)

@@ -53,13 +53,11 @@ const passedOften = 1 << 14
 // of everybody who stayed as he was. Who has got another outcome meanwhile is
 // told of with the one that the second call finds, if he lies ahead of it.
 func (c *Campaign) Outcomes(ctx context.Context, list Listing, fn func(*Outcome) error) (err error) {
-	l := c.ledger
-	if err := c.enter(); err != nil {
+	snap, end, err := c.view()
+	if err != nil {
 		return err
 	}
-	defer l.leave()
-	snap := l.db.NewSnapshot()
-	defer snap.Close()
+	defer end()
 	o := &outcomes{campaign: c, snap: snap, Listing: list, cancelled: c.cancelled(), fn: fn}
 	o.choice, err = newChoice(&list.Filter, o.cancelled)
 	if err == nil {

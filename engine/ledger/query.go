@@ -26,14 +26,12 @@ var ErrNoRecipient = errors.New("no such recipient")
 // Lookup finds what became of an address; the domain in lower-case A-label
 // form. ErrNoRecipient: the campaign has none with that address.
 func (c *Campaign) Lookup(local, domain string) (*Record, error) {
-	l := c.ledger
-	if err := c.enter(); err != nil {
+	snap, end, err := c.view()
+	if err != nil {
 		return nil, err
 	}
-	defer l.leave()
-	snap := l.db.NewSnapshot()
-	defer snap.Close()
-	seq, value, err := l.find(snap, c.number, []byte(local), domain)
+	defer end()
+	seq, value, err := c.ledger.find(snap, c.number, []byte(local), domain)
 	if err != nil {
 		return nil, fmt.Errorf("look up in campaign %s: %w", c.name, err)
 	}
@@ -79,12 +77,12 @@ func (l *Ledger) history(r pebble.Reader, campaign uint32, domain string, seq Se
 // Rejects calls fn for every row that was not loaded, in file order. fn may
 // end it with ErrStop.
 func (c *Campaign) Rejects(ctx context.Context, fn func(*Reject) error) (err error) {
-	l := c.ledger
-	if err := c.enter(); err != nil {
+	snap, end, err := c.view()
+	if err != nil {
 		return err
 	}
-	defer l.leave()
-	err = eachReject(l.db, c.number, func(_ []byte, r *Reject) error {
+	defer end()
+	err = eachReject(snap, c.number, func(_ []byte, r *Reject) error {
 		if err := errors.Join(ctx.Err(), c.exists()); err != nil {
 			return err
 		}

@@ -161,6 +161,9 @@ func (d *Domain) ReadFresh(b *Batch, n int) (err error) {
 		return fmt.Errorf("read recipients of %s: %w", d.name, err)
 	}
 	if len(items) < n {
+		if err := d.campaign.exists(); err != nil {
+			return err
+		}
 		return fmt.Errorf("read recipients of %s: %d of %d are missing: %w", d.name, n-len(items), n, errDamaged)
 	}
 	f := &flight{items: items, open: len(items)}
@@ -227,6 +230,9 @@ func (d *Domain) ReadDue(b *Batch, now time.Time, n int) (err error) {
 		d.active.retry = append(d.active.retry, b.flight)
 	}
 	d.mu.Unlock()
+	if gone := d.campaign.exists(); err != nil && gone != nil {
+		return gone // and what was read of it was missing
+	}
 	if err != nil {
 		return fmt.Errorf("read retry queue of %s: %w", d.name, err)
 	}

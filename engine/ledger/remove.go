@@ -133,6 +133,26 @@ func (c *Campaign) enter() error {
 	return c.ledger.enter()
 }
 
+// view is enter, with what is on disk at one moment, in which the campaign is
+// there: whoever looked first and took his view then could find nothing of a
+// campaign deleted between, and tell of an empty one. end must be called.
+func (c *Campaign) view() (snap *pebble.Snapshot, end func(), err error) {
+	if err := c.ledger.enter(); err != nil {
+		return nil, nil, err
+	}
+	snap = c.ledger.db.NewSnapshot()
+	end = func() {
+		_ = snap.Close() // it only counts
+		c.ledger.leave()
+	}
+	// The mark comes before the deletion is on disk.
+	if err := c.exists(); err != nil {
+		end()
+		return nil, nil, err
+	}
+	return snap, end, nil
+}
+
 // exists is nil until the campaign is deleted. Long reads ask now and then, so
 // that they end with the reason instead of telling of what is gone.
 func (c *Campaign) exists() error {
@@ -152,6 +172,12 @@ func (l *Ledger) leaving(number uint32) bool {
 		}
 	}
 	return false
+}
+
+// there reports whether a campaign is on disk, and will be when the group is.
+func (g *group) there(campaign uint32) (bool, error) {
+	rec, err := getCopy(g.w.ledger.db, campaignPart(campaign, partRecord))
+	return rec != nil && !g.w.ledger.leaving(campaign), err
 }
 
 // dropCampaign removes a campaign with one range mark in each keyspace.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 )
 
 // deliver gives everybody of a campaign an outcome and marks it finished.
@@ -192,77 +193,15 @@ func TestWhatHasNotEndedIsNotDeleted(t *testing.T) {
 // or the reason why not, and the proof holds at every moment.
 func TestReadersOfADeletedCampaignEnd(t *testing.T) {
 	t.Parallel()
-	for _, rows := range []int{100, 6000} {
-		t.Run(fmt.Sprint(rows), func(t *testing.T) {
+	// Small ones go between a reader's look and its view, large ones while it reads.
+	for _, size := range []struct{ rows, times int }{{60, 25}, {6000, 1}} {
+		t.Run(fmt.Sprint(size.rows), func(t *testing.T) {
 			t.Parallel()
 			l := newLedger(t, Options{})
-			c := load(t, l, "c", people(rows, 7))
-			deliver(t, l, c)
 			other := load(t, l, "other", people(50, 7))
-			var readers sync.WaitGroup
-			begun := make(chan struct{}, 100)
-			read := func(name string, once func() error) {
-				readers.Go(func() {
-					for {
-						err := once()
-						select {
-						case begun <- struct{}{}:
-						default:
-						}
-						if errors.Is(err, ErrNoCampaign) {
-							return
-						}
-						if err != nil {
-							t.Errorf("%s: %v", name, err)
-							return
-						}
-					}
-				})
+			for range size.times {
+				readWhileDeleted(t, l, size.rows)
 			}
-			whole := func(n uint64) error {
-				if n != uint64(rows) {
-					return fmt.Errorf("%d of %d", n, rows)
-				}
-				return nil
-			}
-			read("report", func() error {
-				r, err := c.Report(context.Background())
-				if err != nil {
-					return err
-				}
-				return whole(r.Counts.Sum())
-			})
-			read("outcomes", func() error {
-				n := uint64(0)
-				err := c.Outcomes(context.Background(), Listing{Filter: Filter{States: []State{Delivered, Bounced}}}, func(*Outcome) error { n++; return nil })
-				return errors.Join(err, whole(n))
-			})
-			read("lookup", func() error { _, err := c.Lookup("user1", "d1.example"); return err })
-			read("counts", func() error {
-				counts, err := c.Counts()
-				return errors.Join(err, whole(counts.Sum()))
-			})
-			ended := make(chan struct{})
-			read("verify", func() error {
-				r, err := l.Verify(context.Background())
-				if err != nil || !r.OK() {
-					return fmt.Errorf("%v %v", err, r.Problems)
-				}
-				select {
-				case <-ended:
-					return ErrNoCampaign
-				default:
-					return nil
-				}
-			})
-			for range 5 {
-				<-begun
-			}
-			if err := c.Delete(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			close(ended)
-			readers.Wait()
 			if counts, err := other.Counts(); err != nil || counts[Pending] != 50 {
 				t.Errorf("the other campaign: %v, %v", counts, err)
 			}
@@ -270,12 +209,104 @@ func TestReadersOfADeletedCampaignEnd(t *testing.T) {
 	}
 }
 
+// readWhileDeleted loads a campaign, and deletes it when everybody has begun to
+// read it. A reader goes round until he is told that it is gone, and at most
+// once more after it is.
+func readWhileDeleted(t *testing.T, l *Ledger, rows int) {
+	c := load(t, l, "c", people(rows, 7))
+	deliver(t, l, c)
+	all := uint64(rows)
+	whole := func(n uint64, err error) error {
+		if err == nil && n != all {
+			err = fmt.Errorf("%d of %d", n, all)
+		}
+		return err
+	}
+	reads := map[string]func() error{
+		"report": func() error {
+			r, err := c.Report(context.Background())
+			if err != nil {
+				return err
+			}
+			return whole(r.Counts.Sum(), nil)
+		},
+		"outcomes": func() error {
+			n := uint64(0)
+			err := c.Outcomes(context.Background(), Listing{Filter: Filter{States: []State{Delivered, Bounced}}}, func(*Outcome) error { n++; return nil })
+			return whole(n, err)
+		},
+		"lookup": func() error { return second(c.Lookup("user1", "d1.example")) },
+		"counts": func() error {
+			counts, err := c.Counts()
+			return whole(counts.Sum(), err)
+		},
+		"meta": func() error {
+			m, err := c.Meta()
+			if err == nil && string(m.Snapshot) != "snap" {
+				err = fmt.Errorf("snapshot %q", m.Snapshot)
+			}
+			return err
+		},
+		"rejects": func() error {
+			return c.Rejects(context.Background(), func(*Reject) error { return nil })
+		},
+		"find": func() error {
+			found := ErrNoCampaign
+			err := l.Find(context.Background(), "user1", "d1.example", 0, func(of *Campaign, r *Record) error {
+				if of.Number() == c.Number() {
+					found = nil
+				}
+				return nil
+			})
+			return errors.Join(err, found)
+		},
+		"verify": func() error {
+			r, err := l.Verify(context.Background())
+			if err == nil && !r.OK() {
+				err = fmt.Errorf("%v", r.Problems)
+			}
+			return errors.Join(err, c.exists())
+		},
+	}
+	var readers, begun sync.WaitGroup
+	ended := make(chan struct{})
+	begun.Add(len(reads))
+	for name, once := range reads {
+		readers.Go(func() {
+			err := once()
+			begun.Done()
+			for err == nil {
+				last := false
+				select {
+				case <-ended:
+					last = true
+				default:
+				}
+				if err = once(); err == nil && last {
+					err = errors.New("reads what is gone")
+				}
+			}
+			if !errors.Is(err, ErrNoCampaign) {
+				t.Errorf("%s: %v", name, err)
+			}
+		})
+	}
+	begun.Wait()
+	err := c.Delete(context.Background())
+	close(ended)
+	readers.Wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestDeletionIsWholeOrNothingAtEveryMoment takes the disk as a crash would
-// leave it again and again while a campaign is deleted.
+// leave it before each thing done to it while a campaign is deleted.
 func TestDeletionIsWholeOrNothingAtEveryMoment(t *testing.T) {
 	t.Parallel()
 	disk := vfs.NewCrashableMem()
-	l := newLedger(t, Options{fs: disk, smallLoad: 1})
+	crashes := newCrashes(disk)
+	l := newLedger(t, Options{fs: errorfs.Wrap(disk, crashes), smallLoad: 1})
 	c := load(t, l, "c", people(300, 7))
 	deliver(t, l, c)
 	load(t, l, "other", people(20, 3))
@@ -285,23 +316,9 @@ func TestDeletionIsWholeOrNothingAtEveryMoment(t *testing.T) {
 	if err := l.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	var after []*vfs.MemFS
-	quit, stopped := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(stopped)
-		r := rand.New(rand.NewPCG(1, 2))
-		for done := false; !done; {
-			select {
-			case <-quit:
-				done = true // and once more
-			default:
-			}
-			after = append(after, disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: r.IntN(3) * 50, RNG: r}))
-		}
-	}()
+	crashes.watch()
 	err := c.Delete(t.Context(), "pause")
-	close(quit)
-	<-stopped
+	after := crashes.end()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -332,10 +349,64 @@ func TestDeletionIsWholeOrNothingAtEveryMoment(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if gone == 0 {
-		t.Error("no crash came after the deletion")
+	if gone == 0 || there == 0 {
+		t.Errorf("%d crashes came before the deletion and %d after it", there, gone)
 	}
-	t.Logf("%d crashes before, %d after", there, gone)
+}
+
+// TestErasureOfADeletedCampaignBringsNothingBack: the address was found before
+// the campaign went, and is taken out after.
+func TestErasureOfADeletedCampaignBringsNothingBack(t *testing.T) {
+	t.Parallel()
+	l := newLedger(t, Options{})
+	c := load(t, l, "c", people(10, 1))
+	stays := load(t, l, "stays", people(10, 1))
+	deliver(t, l, c)
+	e := &erasure{ledger: l, local: []byte("user3"), domain: "d0.example"}
+	defer e.close()
+	if err := eachCampaign(l.db, e.campaign); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Delete(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.writer.do(t.Context(), e.apply); err != nil {
+		t.Fatal(err)
+	}
+	if n := keysOf(t, l, c.Number()); n != 0 {
+		t.Errorf("%d keys came back", n)
+	}
+	if _, err := stays.Lookup("user3", "d0.example"); !errors.Is(err, ErrNoRecipient) {
+		t.Errorf("in the campaign that stays: %v", err)
+	}
+	verify(t, l)
+}
+
+// TestFindPassesOverAnotherCampaignOfTheName: one is deleted while its address
+// is looked for, and its name given to another.
+func TestFindPassesOverAnotherCampaignOfTheName(t *testing.T) {
+	t.Parallel()
+	l := newLedger(t, Options{})
+	old := load(t, l, "c", people(5, 1))
+	deliver(t, l, old)
+	load(t, l, "newer", people(5, 1))
+	var found []string
+	if err := l.Find(t.Context(), "user1", "d0.example", 0, func(c *Campaign, r *Record) error {
+		found = append(found, fmt.Sprint(c.Name(), c.Number(), r.State))
+		if c.Name() != "newer" {
+			return nil
+		}
+		if err := old.Delete(t.Context()); err != nil {
+			return err
+		}
+		load(t, l, "c", people(5, 1))
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if len(found) != 1 {
+		t.Errorf("found %q, of which only that of newer is there", found)
+	}
 }
 
 func TestDeletedCampaignsSpaceComesBack(t *testing.T) {

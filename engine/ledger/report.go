@@ -62,13 +62,11 @@ type ReplyGroup struct {
 // Report reads one consistent state from disk: what was handed in but is not
 // committed yet is not in it.
 func (c *Campaign) Report(ctx context.Context) (*Report, error) {
-	l := c.ledger
-	if err := c.enter(); err != nil {
+	snap, end, err := c.view()
+	if err != nil {
 		return nil, err
 	}
-	defer l.leave()
-	snap := l.db.NewSnapshot()
-	defer snap.Close()
+	defer end()
 	rec, err := readCampaignNumber(snap, c.number)
 	if err != nil {
 		return nil, err
@@ -125,7 +123,7 @@ func (c *Campaign) Report(ctx context.Context) (*Report, error) {
 			State: key.state, Code: int(key.code), Enhanced: key.enhanced,
 			Example: example, Count: n, Text: example,
 		}
-		if shape, ok := l.shapes.text(key.shape); ok {
+		if shape, ok := c.ledger.shapes.text(key.shape); ok {
 			g.Text = readable(shape)
 		}
 		r.Replies = append(r.Replies, g)

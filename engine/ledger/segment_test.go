@@ -48,32 +48,15 @@ func add(t *testing.T, ld *Loader, rows []Row) {
 
 func TestSegmentIsWholeOrNothingAtEveryMoment(t *testing.T) {
 	t.Parallel()
-	// The disk is cloned, as if power went, before each thing done to it.
 	disk := vfs.NewCrashableMem()
-	var mu sync.Mutex
-	var clones []*vfs.MemFS
-	watching := false
-	watch := errorfs.InjectorFunc(func(op errorfs.Op) error {
-		mu.Lock()
-		defer mu.Unlock()
-		if watching && op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
-			n := len(clones)
-			clones = append(clones, disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: n % 3 * 50, RNG: newRand(uint64(n))}))
-		}
-		return nil
-	})
-	_, ld, c, rows := streaming(t, errorfs.Wrap(disk, watch), Options{})
+	crashes := newCrashes(disk)
+	_, ld, c, rows := streaming(t, errorfs.Wrap(disk, crashes), Options{})
 	add(t, ld, rows[20:])
-	mu.Lock()
-	watching = true
-	mu.Unlock()
+	crashes.watch()
 	if _, err := ld.Commit(t.Context(), nil, 60); err != nil {
 		t.Fatal(err)
 	}
-	mu.Lock()
-	watching = false
-	clones = append(clones, disk.CrashClone(vfs.CrashCloneCfg{}))
-	mu.Unlock()
+	clones := crashes.end()
 	if c.Totals().Streaming || c.domain("new.example").Fresh() != 1 {
 		t.Errorf("after commit: %+v", c.Totals())
 	}
