@@ -319,7 +319,7 @@ func TestOldEventsAreTrimmedBySegments(t *testing.T) {
 		{"by age", 6*time.Hour + time.Minute, 0, 2*perSegment + 1},
 		{"once more", 6*time.Hour + time.Minute, 0, 2*perSegment + 1},
 		{"by size", 0, size / 2, 5*perSegment + 1},
-		{"the newest stays", time.Millisecond, 1, 9*perSegment + 1},
+		{"what goes on stays", time.Millisecond, 1, 9*perSegment + 1},
 	} {
 		before, err := oldestEvent(l.db)
 		if err != nil {
@@ -356,6 +356,50 @@ func TestOldEventsAreTrimmedBySegments(t *testing.T) {
 	}
 	if err := errors.Join(c.MarkFinished(t.Context(), now), c.Delete(t.Context())); err != nil {
 		t.Fatal(err)
+	}
+	verify(t, l)
+}
+
+// TestTheLastEventsGoInTime: where nothing happens any more, the newest segment
+// is as old as all others in the end.
+func TestTheLastEventsGoInTime(t *testing.T) {
+	t.Parallel()
+	disk, now := vfs.NewMem(), day
+	opt := Options{fs: disk, Now: func() time.Time { return now }}
+	l := newLedger(t, opt)
+	fillSegments(t, l, &now, 1)
+	last := now
+	next := l.NextEvent()
+	const keep = 24 * time.Hour
+	var gone time.Time
+	for gone.IsZero() && now.Sub(last) < 30*time.Hour {
+		now = now.Add(20 * time.Minute)
+		n, err := l.TrimEvents(t.Context(), now, keep, 0)
+		switch {
+		case err != nil:
+			t.Fatal(err)
+		case n > 0:
+			gone = now
+			if n != next-1 {
+				t.Errorf("%d of %d were trimmed", n, next-1)
+			}
+		}
+		verify(t, l)
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		l = newLedger(t, opt)
+		if l.NextEvent() != next {
+			t.Fatalf("next is %d, want %d", l.NextEvent(), next)
+		}
+	}
+	if age := gone.Sub(last); age < keep || age > keep+2*segmentSpan {
+		t.Errorf("they went after %v, want %v and at most two hours more", age, keep)
+	}
+	// The log goes on behind what is gone.
+	fillSegments(t, l, &now, 1)
+	if got := events(t, l, EventFilter{}, next); len(got) != 7 || got[0].Number != next {
+		t.Errorf("%d events, %+v", len(got), got)
 	}
 	verify(t, l)
 }
@@ -401,6 +445,13 @@ func TestVerifySeesADamagedLog(t *testing.T) {
 			}
 			if r, err := l.Verify(t.Context()); err != nil || r.OK() {
 				t.Errorf("verify found nothing wrong: %v", err)
+			}
+			if name != "trimmed without its mark" {
+				return
+			}
+			// A reader who was given nothing would ask again for ever.
+			if _, next, err := eventReader(t, l, EventFilter{}).Read(t.Context(), 1, 3); !errors.Is(err, errDamaged) {
+				t.Errorf("read over a gap: next %d, %v", next, err)
 			}
 		})
 	}

@@ -111,13 +111,27 @@ func (l *eventLog) seal(out table, now time.Time) error {
 	if l.n == 0 {
 		return nil
 	}
-	if s := &l.segment; s.first == 0 || l.next-s.first >= segmentEvents || now.Sub(s.at) >= segmentSpan {
-		*s = segment{first: l.next, at: now, bytes: l.bytes}
-		if err := out.set(appendEventKey(nil, spaceSegment, s.first), s.append(nil)); err != nil {
+	if s := &l.segment; s.first == 0 || l.next-s.first >= segmentEvents || s.over(now) {
+		if err := l.mark(out, now); err != nil {
 			return err
 		}
 	}
 	return l.write(out)
+}
+
+// mark begins a segment with the next event.
+func (l *eventLog) mark(out table, now time.Time) error {
+	l.segment = segment{first: l.next, at: now, bytes: l.bytes}
+	return out.set(appendEventKey(nil, spaceSegment, l.next), l.segment.append(nil))
+}
+
+// end ends the newest segment if that has events and its time is over. What is
+// in the group does so by itself.
+func (l *eventLog) end(out table, now time.Time) error {
+	if s := &l.segment; l.n > 0 || s.first == 0 || s.first == l.next || !s.over(now) {
+		return nil
+	}
+	return l.mark(out, now)
 }
 
 func (l *eventLog) write(out table) error {

@@ -16,7 +16,8 @@ import (
 // stays. For the proof a campaign keeps a sum of those of its events that were
 // trimmed.
 
-// A segment ends after so many events, or so long, with the next group.
+// A segment ends after so many events, or so long, with the next group; where
+// none comes, with a mark behind the last event, for which trimming looks.
 const (
 	segmentEvents = 1 << 16
 	segmentSpan   = time.Hour
@@ -33,6 +34,9 @@ type segment struct {
 	// bytes is what all records before it took.
 	bytes uint64
 }
+
+// over reports whether the segment's time is.
+func (s segment) over(now time.Time) bool { return now.Sub(s.at) >= segmentSpan }
 
 func (s segment) append(dst []byte) []byte {
 	return binary.AppendUvarint(appendTime(dst, s.at), s.bytes)
@@ -133,9 +137,10 @@ func (t *tally) count(e *entry) {
 
 // TrimEvents forgets the oldest events: those older than keep, and those beyond
 // the newest most octets of the log (some five for each attempt); 0 keeps all.
-// It goes by segments of an hour or 65,536 events, and the newest one always
-// stays. It gives how many were forgotten. Any goroutine; two at once are no
-// harm.
+// It goes by segments of an hour or 65,536 events, and the one that has not
+// ended stays. So asked at least once an hour it forgets an event at most two
+// hours after its time, also where nothing happens any more. It gives how many
+// were forgotten. Any goroutine; two at once are no harm.
 func (l *Ledger) TrimEvents(ctx context.Context, now time.Time, keep time.Duration, most int64) (n uint64, err error) {
 	if err := l.enter(); err != nil {
 		return 0, err
@@ -143,6 +148,9 @@ func (l *Ledger) TrimEvents(ctx context.Context, now time.Time, keep time.Durati
 	defer l.leave()
 	l.trimming.Lock()
 	defer l.trimming.Unlock()
+	if err := l.endSegment(ctx, now); err != nil {
+		return 0, fmt.Errorf("trim the event log: %w", err)
+	}
 	for {
 		step, err := l.trimStep(ctx, now, keep, most)
 		if n += step; err != nil {
@@ -152,6 +160,21 @@ func (l *Ledger) TrimEvents(ctx context.Context, now time.Time, keep time.Durati
 			return n, nil
 		}
 	}
+}
+
+// endSegment ends the newest segment if its time is over and no group does.
+func (l *Ledger) endSegment(ctx context.Context, now time.Time) error {
+	var newest segment
+	if err := eachSegment(l.db, func(s segment) error {
+		newest = s
+		return nil
+	}); err != nil {
+		return err
+	}
+	if newest.first == 0 || !newest.over(now) || l.NextEvent() == newest.first {
+		return nil
+	}
+	return l.writer.do(ctx, func(g *group) error { return g.events.end(&small{g.batch}, now) })
 }
 
 // trimStep trims some segments; 0: there are none to be trimmed.

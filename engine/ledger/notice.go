@@ -29,9 +29,11 @@ const (
 	ChangeLimits
 	// ChangeBackoff: a site objects, and is sent less, or nothing until Until.
 	ChangeBackoff
-	// ChangeRecovered: nothing is left of a back-off.
+	// ChangeRecovered: nothing is left of a back-off; of a campaign at a site: it
+	// is tried there again after ChangeRested.
 	ChangeRecovered
-	// ChangeRested: the breaker keeps a campaign from a site until Until.
+	// ChangeRested: the breaker keeps a campaign from a site until Until;
+	// ChangeRecovered follows, unless the campaign ends before.
 	ChangeRested
 
 	numChanges = int(ChangeRested) + 1
@@ -75,9 +77,11 @@ type Notice struct {
 	// not changed, or none.
 	Connections int     `json:"connections,omitempty"`
 	MessageRate float64 `json:"message_rate,omitempty"`
-	// Rows and Rejected are how many there are of a campaign.
-	Rows     uint64 `json:"rows,omitempty"`
-	Rejected uint64 `json:"rejected,omitempty"`
+	// Rows, Rejected and Suppressed are how many there are of a campaign. Who was
+	// suppressed when it was loaded has no event of his own.
+	Rows       uint64 `json:"rows,omitempty"`
+	Rejected   uint64 `json:"rejected,omitempty"`
+	Suppressed uint64 `json:"suppressed,omitempty"`
 }
 
 // tell adds a notice to the group: it is on disk with all else in it.
@@ -92,7 +96,7 @@ func (g *group) tell(n Notice) error {
 // not: of the first rows also that there is the campaign, of the last that
 // there are all.
 func (l *eventLog) tellLoaded(c *campaignRecord, rejected rejectRanges, first bool, now time.Time) error {
-	n := Notice{At: now, Campaign: c.Name, Rows: c.Rows, Rejected: c.Rejected}
+	n := Notice{At: now, Campaign: c.Name, Rows: c.Rows, Rejected: c.Rejected, Suppressed: c.Suppressed}
 	if first {
 		n.Change = ChangeCreated
 		if err := l.notice(&n); err != nil {

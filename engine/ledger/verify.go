@@ -189,7 +189,7 @@ func (p *proof) eventLog() error {
 	}
 	return eachSegment(p.snap, func(s segment) error {
 		v, err := getCopy(p.snap, appendEventKey(nil, spaceEvents, s.first))
-		if err == nil && v == nil {
+		if err == nil && v == nil && s.first != next { // the newest may have no event yet
 			p.wrong("a segment of the event log begins with event %d, where no record does", s.first)
 		}
 		return err
