@@ -25,7 +25,8 @@ func (e *Engine) Run(id string) *Run {
 
 // Cancel ends a campaign for good: once it returns nothing of it is handed to a
 // connection, and the mark is on disk. What is on the wire finishes and is
-// recorded; the run is finished after that. Once more is no mistake.
+// recorded, and a load beside it ends with the rows that it has; the run is
+// finished after that. Once more is no mistake.
 // ErrFinished: there was nothing left to cancel.
 func (e *Engine) Cancel(ctx context.Context, c *ledger.Campaign) error {
 	e.steering.Lock()
@@ -62,6 +63,9 @@ func (e *Engine) Cancel(ctx context.Context, c *ledger.Campaign) error {
 // coming.
 func (e *Engine) halt(r *Run) {
 	r.cancelled.Store(true)
+	if r.stream != nil {
+		r.stream.stop()
+	}
 	lanes := e.allLanes()
 	applyHolds(lanes...)
 	for _, l := range lanes {

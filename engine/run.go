@@ -160,8 +160,8 @@ func (r *Run) check() {
 		return // more rows are to come
 	}
 	cancelled := r.cancelled.Load()
-	if cancelled && r.activity.Load() != 0 {
-		return // what is on the wire ends first
+	if cancelled && (r.activity.Load() != 0 || r.reading()) {
+		return // what is on the wire ends first, and the load
 	}
 	counts, err := r.campaign.Counts()
 	if err != nil {

@@ -20,7 +20,7 @@ import (
 
 // Errors of Start and Cancel that callers branch on.
 var (
-	ErrCancelled = errors.New("campaign was cancelled")
+	ErrCancelled = ledger.ErrCancelled
 	ErrFinished  = errors.New("campaign is finished")
 	ErrDraining  = errors.New("sending is being stopped")
 )

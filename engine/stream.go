@@ -32,6 +32,8 @@ type Stream struct {
 	news chan struct{}
 	done chan struct{}
 	err  error // set before done is closed
+	// stop ends the load; set by read, before the run has the stream.
+	stop context.CancelFunc
 
 	// destinations of the run, so that a domain that grows is not routed a
 	// second time. Owned by the goroutine that walks over the run's domains.
@@ -145,7 +147,7 @@ func (s *Stream) passOver(ctx context.Context) error {
 	return nil
 }
 
-// Done is closed when no more rows come.
+// Done is closed when no more rows come, also because the campaign was cancelled.
 func (s *Stream) Done() <-chan struct{} { return s.done }
 
 // Err is why rows are missing, once Done is closed; nil: none are. What was
@@ -205,9 +207,30 @@ func (s *Stream) segments(ctx context.Context) error {
 
 // read has the run's stream, if it has one, read on.
 func (r *Run) read() {
-	if s, ok := r.engine.streams.Load(r.campaign); ok && s.(*Stream).begun.CompareAndSwap(false, true) {
-		r.stream = s.(*Stream)
-		r.engine.tasks.Go(func() { r.stream.readOn(r.engine.ctx) })
+	s, ok := r.engine.streams.Load(r.campaign)
+	if !ok || !s.(*Stream).begun.CompareAndSwap(false, true) {
+		return
+	}
+	r.stream = s.(*Stream)
+	var ctx context.Context
+	ctx, r.stream.stop = context.WithCancel(r.engine.ctx)
+	r.engine.tasks.Go(func() {
+		defer r.stream.stop()
+		r.stream.readOn(ctx)
+		r.check() // a cancelled campaign may have waited for it alone
+	})
+}
+
+// reading reports whether rows are still being loaded.
+func (r *Run) reading() bool {
+	if r.stream == nil {
+		return false
+	}
+	select {
+	case <-r.stream.done:
+		return false
+	default:
+		return true
 	}
 }
 

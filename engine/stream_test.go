@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/penstock-mail/penstock/engine/campaign"
@@ -154,5 +155,56 @@ func TestWhatCannotBeStreamedIsRefused(t *testing.T) {
 		if _, err := w.engine.ledger.Campaign("c"); !errors.Is(err, ledger.ErrNoCampaign) {
 			t.Errorf("%s: it is there: %v", name, err)
 		}
+	}
+}
+
+// TestCancelEndsALoad: a campaign that is cancelled while its rows still come in
+// is finished without them, and can be deleted at once.
+func TestCancelEndsALoad(t *testing.T) {
+	w := newWorld(t, "")
+	w.tuning.firstSegment = 5
+	w.serve("", "a.test", "b.test")
+	w.open()
+	c := w.campaign("c", "", people(40_000, "a.test", "b.test")...)
+	far, goOn := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	loaded, s, err := w.engine.Stream(t.Context(), c, func(uint64, uint64) {
+		once.Do(func() {
+			close(far)
+			<-goOn
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := w.engine.Start(t.Context(), loaded)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-far
+	if err := w.engine.Cancel(t.Context(), loaded); err != nil {
+		t.Fatal(err)
+	}
+	if r.Done() {
+		t.Error("it is finished, and its load goes on")
+	}
+	close(goOn)
+	<-s.Done()
+	<-r.Finished()
+	if s.Err() != nil {
+		t.Errorf("the load: %v", s.Err())
+	}
+	n := loaded.Totals()
+	if n.Streaming || n.Finished.IsZero() || n.Loaded == 0 || n.Loaded > 16_384 {
+		t.Errorf("totals %+v", n)
+	}
+	if _, again, err := w.engine.Stream(t.Context(), c, nil); err != nil || again != nil {
+		t.Errorf("it is streamed again: %v, %v", again, err)
+	}
+	if _, err := w.engine.Start(t.Context(), loaded); !errors.Is(err, ErrCancelled) {
+		t.Errorf("start: %v", err)
+	}
+	if err := w.engine.Delete(t.Context(), loaded); err != nil {
+		t.Error(err)
 	}
 }

@@ -41,6 +41,8 @@ var (
 	ErrNewerFormat = errors.New("data directory was written by a newer version")
 	ErrLowSpace    = errors.New("too little free space")
 	ErrClosed      = errors.New("ledger is closed")
+	// ErrCancelled is returned for rows that come after the mark.
+	ErrCancelled = errors.New("campaign was cancelled")
 )
 
 // Row is one recipient as it is loaded.

@@ -313,13 +313,14 @@ func (c *Campaign) MarkFinished(ctx context.Context, t time.Time) error {
 }
 
 // MarkCancelled cancels the campaign: from now on, whoever is pending or
-// deferred is shown as cancelled. Only the first mark counts.
+// deferred is shown as cancelled, and no segment is taken in any more. Only the
+// first mark counts.
 func (c *Campaign) MarkCancelled(ctx context.Context, t time.Time) error {
 	return c.change(ctx, func(r *campaignRecord) Change {
 		if !r.Cancelled.IsZero() {
 			return ChangeUnset
 		}
-		r.Cancelled = t
+		r.Cancelled, r.Streaming = t, false
 		return ChangeCancelled
 	})
 }

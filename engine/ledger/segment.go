@@ -35,7 +35,8 @@ func (w *growth) of(r domainRecord) domainRecord {
 // Segment makes what was added so far part of the campaign, which is streaming
 // from then on, until Commit: after a crash the segments that were made are
 // there, and [Ledger.Continue] goes on behind them. Columns count in the first
-// segment only. After an error only Abort is left.
+// segment only. ErrCancelled: the campaign was cancelled meanwhile. After an
+// error only Abort is left.
 //
 // Handles learn of what is new: domains appear, and Fresh rises. Segments
 // should grow with the campaign, since each looks its addresses up among those
@@ -179,6 +180,9 @@ func (c *Campaign) grow(ld *Loader, out *tables, rows uint64, last bool, told re
 	c.mu.Lock()
 	rec := c.record.extended(&ld.record, rows, added)
 	c.mu.Unlock()
+	if !rec.Cancelled.IsZero() {
+		return ErrCancelled
+	}
 	rec.Streaming = !last
 	encoded, err := rec.encode()
 	if err != nil {

@@ -11,6 +11,49 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 )
 
+// TestNothingIsTakenIntoACancelledCampaign: its load ends with the mark, so that
+// it can be deleted.
+func TestNothingIsTakenIntoACancelledCampaign(t *testing.T) {
+	t.Parallel()
+	disk := vfs.NewMem()
+	l, ld, c, rows := streaming(t, disk, Options{})
+	if err := c.MarkCancelled(t.Context(), day); err != nil {
+		t.Fatal(err)
+	}
+	add(t, ld, rows[20:])
+	if _, err := ld.Segment(t.Context(), nil); !errors.Is(err, ErrCancelled) {
+		t.Errorf("a segment: %v", err)
+	}
+	if err := ld.Abort(); err != nil {
+		t.Fatal(err)
+	}
+	check := func(l *Ledger, c *Campaign) {
+		t.Helper()
+		if n := c.Totals(); n.Streaming || n.Loaded != 20 {
+			t.Errorf("totals %+v", n)
+		}
+		if _, _, err := l.Continue("c"); !errors.Is(err, ErrExists) {
+			t.Errorf("continue: %v", err)
+		}
+		verify(t, l)
+	}
+	check(l, c)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l = newLedger(t, Options{fs: disk})
+	c, err := l.Campaign("c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	check(l, c)
+	resume(t, c, day, Hold)
+	if err := errors.Join(c.MarkFinished(t.Context(), day), c.Delete(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	verify(t, l)
+}
+
 // streaming is a ledger with a campaign of 60 recipients, the first 20 of them
 // loaded and five of them leased.
 func streaming(t *testing.T, disk vfs.FS, opt Options) (*Ledger, *Loader, *Campaign, []Row) {
