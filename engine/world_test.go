@@ -49,6 +49,12 @@ type world struct {
 func newWorld(t *testing.T, settings string) *world {
 	t.Helper()
 	t.Parallel()
+	return newWorldAlone(t, settings)
+}
+
+// newWorldAlone is one whose test does not run beside others of its parent.
+func newWorldAlone(t *testing.T, settings string) *world {
+	t.Helper()
 	w := &world{T: t, dir: t.TempDir(), log: new(logbook)}
 	w.config = w.configuration(settings)
 	w.mail.arrived = make(map[string][]letter)
