@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 }
 
 // patience is how long a test waits for what must come: a bound for hangs.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // world is an engine with all that it deals with: a data directory, servers
 // and a log. At the end the engine is drained and the ledger's proof is asked
