@@ -10,8 +10,6 @@ import (
 	"os/signal"
 	"syscall"
 
-	"connectrpc.com/connect"
-
 	"github.com/penstock-mail/penstock/engine/campaign"
 	"github.com/penstock-mail/penstock/engine/control"
 	"github.com/penstock-mail/penstock/engine/problem"
@@ -45,13 +43,6 @@ func mistake(format string, args ...any) error {
 	return &exit{exitMistakes, fmt.Errorf(format, args...)}
 }
 
-// isInvalid reports that a server was asked for what makes no sense, which is the
-// command line's mistake as well if only the server could find it.
-func isInvalid(err error) bool {
-	refused, ok := errors.AsType[*control.Refused](err)
-	return ok && refused.Code == connect.CodeInvalidArgument
-}
-
 func main() {
 	// The first signal asks commands to end in order, the second one ends the
 	// process by the usual means.
@@ -83,7 +74,7 @@ func run(ctx context.Context, args []string) int {
 	case errors.As(err, &changed):
 		fmt.Fprintln(os.Stderr, "penstock:", changed)
 		return exitMistakes
-	case isInvalid(err):
+	case control.Invalid(err): // the command line's mistake, which only the server could find
 		fmt.Fprintln(os.Stderr, "penstock:", err)
 		return exitMistakes
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:

@@ -7,7 +7,6 @@ import (
 	"os"
 	"strings"
 
-	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
 
 	"github.com/penstock-mail/penstock/engine/control"
@@ -74,18 +73,17 @@ func (f *flags) askServer(query func(*control.Client) error) error {
 // unreachable says what to do about a server that does not answer, or that does
 // not know who calls.
 func (f *flags) unreachable(err error) error {
-	refused, ok := errors.AsType[*control.Refused](err)
-	if !ok {
-		return err
+	if err == nil {
+		return nil
 	}
 	at := f.address()
 	dialled, ok := errors.AsType[*net.OpError](err)
 	switch {
 	case ok && dialled.Op == "dial":
 		return fmt.Errorf("nobody answers at %s: %w: is penstock serve running there? serve.listen says where it listens over TCP", at, dialled.Err)
-	case strings.Contains(refused.Message, "server gave HTTP response to HTTPS client"):
+	case strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
 		return fmt.Errorf("%s does not speak TLS: leave https:// and the certificates out, or set serve.tls there", at)
-	case refused.Code == connect.CodeUnauthenticated && f.remote.tokenFile == "" && os.Getenv(tokenVariable) == "":
+	case control.Unauthenticated(err) && f.remote.tokenFile == "" && os.Getenv(tokenVariable) == "":
 		return fmt.Errorf("%s wants to know who calls: give --token-file or $%s; an admin there makes one with: penstock token create", at, tokenVariable)
 	}
 	return err

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 
-	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
 
 	"github.com/penstock-mail/penstock/engine/control"
@@ -90,7 +89,7 @@ func newSiteResume(f *flags) *cobra.Command {
 // it may be one that nothing was sent to yet, or a slip. What is set makes it
 // known.
 func noteUnknownSite(ctx context.Context, c *control.Client, site string) {
-	if _, err := c.GetSite(ctx, &pb.GetSiteRequest{Site: site}); connect.CodeOf(err) == connect.CodeNotFound {
+	if _, err := c.GetSite(ctx, &pb.GetSiteRequest{Site: site}); control.NotFound(err) {
 		fmt.Fprintf(os.Stderr, "penstock: nothing was sent to a site %s so far: this holds from the first message on; if it is a slip, penstock site list shows those that there are\n", site)
 	}
 }

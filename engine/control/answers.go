@@ -10,30 +10,21 @@ import (
 
 // What a client wants to know of a call's error, without the protocol around it.
 
-// Refused is a call's error as a person wants to read it: the message without
-// the protocol around it.
-type Refused struct {
-	// Code is the gRPC code, and Message what was said.
-	Code    connect.Code
-	Message string
-	// cause is what befell the connection, nil if a server said it.
-	cause error
-}
-
-func (r *Refused) Error() string { return r.Message }
-
-// Unwrap is what befell the connection, such as a *net.OpError.
-func (r *Refused) Unwrap() error { return r.cause }
-
-// Cause is what a person wants to read of a call's error: a *Refused where it is
-// one.
+// Cause is what a person wants to read: the message. What is asked of the error
+// below can be asked of its cause as well.
 func Cause(err error) error {
 	var remote *connect.Error
-	if errors.As(err, &remote) {
-		return &Refused{Code: remote.Code(), Message: remote.Message(), cause: remote.Unwrap()}
+	if errors.As(err, &remote) && !errors.As(err, new(message)) { // once is enough: what is around it stays
+		return message{remote}
 	}
 	return err
 }
+
+// message is an error without its code before it.
+type message struct{ remote *connect.Error }
+
+func (m message) Error() string { return m.remote.Message() }
+func (m message) Unwrap() error { return m.remote }
 
 // Lost reports whether a call ended because its process or the connection did,
 // and not by what was asked: the next process may answer it. So is no error.
@@ -58,11 +49,15 @@ func Transient(err error) bool {
 	return false
 }
 
-// NotFound, Exists and Crowded report what a server said: there is no such thing,
-// there is another one of that name, or it has too much to do.
+// NotFound, Exists, Crowded, Invalid and Unauthenticated report what a server
+// said: there is no such thing, there is another one of that name, it has too
+// much to do, it was asked for what makes no sense, or by nobody that it knows.
 func NotFound(err error) bool { return connect.CodeOf(err) == connect.CodeNotFound }
 func Exists(err error) bool   { return connect.CodeOf(err) == connect.CodeAlreadyExists }
 func Crowded(err error) bool  { return connect.CodeOf(err) == connect.CodeResourceExhausted }
+func Invalid(err error) bool  { return connect.CodeOf(err) == connect.CodeInvalidArgument }
+
+func Unauthenticated(err error) bool { return connect.CodeOf(err) == connect.CodeUnauthenticated }
 
 // NotSteered reports whether the process that answered, if any did, is not one
 // that takes what was asked: another send, not serve.
