@@ -177,12 +177,16 @@ func (f *flow) unseen(now time.Time) {
 
 // progress takes in what was settled since the last look.
 func (v *view) progress(f *flow, now time.Time) {
+	hands := int(f.lane.connections.Load())
 	n := f.tally.settled - v.settled
 	if n == 0 {
+		v.rate.Hands(hands)
 		v.rate.Wait(now.Sub(v.last))
 		return
 	}
+	// Those who came since have done nothing of it yet.
 	v.rate.Add(n, f.tally.last.Sub(v.last))
+	v.rate.Hands(hands)
 	v.settled, v.last = f.tally.settled, f.tally.last
 }
 

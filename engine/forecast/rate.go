@@ -13,12 +13,17 @@ import (
 // What is done comes in bursts: twenty connections to a distant server answer all
 // at once, and then for a round trip nobody does. So time counts when it has ended
 // in something done, and before that only what is more than the usual gap.
+//
+// It is done by so many hands, a lane's connections: where the second one came a
+// moment ago, what one did says that both do twice as much.
 type Rate struct {
 	// done in span seconds and so many bursts; older ones count less.
 	done, span, bursts float64
 	// open is the seconds since something was done, life those since the first.
 	open, life float64
 	begun      bool
+	// hands work now, and worked for work hand-seconds of span.
+	hands, work float64
 }
 
 const (
@@ -26,7 +31,12 @@ const (
 	settledSpan  = 15.0 // s
 	longestSpan  = 3600 // s
 	enough       = 30   // messages
+	// mostGrowth bounds what new hands are trusted with.
+	mostGrowth = 4
 )
+
+// Hands says how many work side by side from now on. Who never says it has one.
+func (r *Rate) Hands(n int) { r.hands = float64(max(n, 1)) }
 
 // Add takes in that n more were done, the last of them so long after the last one
 // before.
@@ -45,6 +55,7 @@ func (r *Rate) Add(n uint64, took time.Duration) {
 	kept := math.Exp(-s / max(shortestSpan, min(r.life/2, longest)))
 	r.done = r.done*kept + float64(n)
 	r.span = r.span*kept + s
+	r.work = r.work*kept + s*max(r.hands, 1)
 	r.bursts = r.bursts*kept + 1
 }
 
@@ -56,5 +67,9 @@ func (r *Rate) PerSecond() float64 {
 	if r.span == 0 {
 		return 0
 	}
-	return r.done / (r.span + max(0, r.open-r.span/r.bursts))
+	growth := 1.0
+	if r.work > 0 {
+		growth = min(max(r.hands*r.span/r.work, 1), mostGrowth)
+	}
+	return growth * r.done / (r.span + max(0, r.open-r.span/r.bursts))
 }

@@ -122,6 +122,20 @@ func TestRate(t *testing.T) {
 	run(&start, 1000, 3)
 	near("after a slow start", &start, 1000, 0.05)
 
+	var hands Rate
+	hands.Hands(1)
+	run(&hands, 10, 1)
+	near("with one hand", &hands, 10, 0.05)
+	hands.Hands(3)
+	near("when two have come", &hands, 30, 0.05)
+	hands.Hands(1000)
+	near("when a thousand have come", &hands, 40, 0.05)
+	hands.Hands(3)
+	run(&hands, 30, 1)
+	near("when they have begun", &hands, 30, 0.05)
+	hands.Hands(1)
+	near("when they are gone", &hands, 30, 0.1)
+
 	var bursts Rate
 	run(&bursts, 0, 2) // connecting does not count
 	for i := range 10 {
