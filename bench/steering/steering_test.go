@@ -25,6 +25,10 @@ func TestMain(m *testing.M) { trial.Main(m) }
 // full: the sizes that the figures are from, and their targets.
 var full = os.Getenv("PENSTOCK_STEERING") != ""
 
+// politely is how long to wait between questions whose answers cost the process
+// as much as what it is doing.
+var politely = time.Duration(size(20, 2000)) * time.Millisecond
+
 // size is one of two.
 func size(small, large int) int {
 	if full {
@@ -283,7 +287,7 @@ func TestIdleCostsNothing(t *testing.T) {
 		return n
 	}
 	s.await("all are deferred", func() bool {
-		time.Sleep(100 * time.Millisecond) // counting a hundred campaigns costs, too
+		time.Sleep(politely)
 		return deferred() == campaigns*each
 	})
 	t.Logf("memory with %d campaigns and %d deferred: %d MB", campaigns, campaigns*each, s.process.Resident()>>20)
@@ -369,10 +373,12 @@ func (s *station) sending() int {
 	return len(s.byCampaign)
 }
 
-// TestManyCampaignsShare: campaigns of two weights, each at half of the sites, all
-// end; while all have something to send, they arrive as they are weighted.
-func TestManyCampaignsShare(t *testing.T) {
-	campaigns, sites, each := size(10, 200), size(20, 10_000), size(1000, 5000)
+// TestManyCampaignsOverManySites: campaigns of two weights, each at half of the
+// sites, that all begin at once all end, and nobody is lost or sent to twice. How
+// the weights show is printed: with a recipient or two for each campaign at a
+// site there is little to share. What is promised is tested in engine.
+func TestManyCampaignsOverManySites(t *testing.T) {
+	campaigns, sites, each := size(10, 200), size(20, 10_000), size(1000, 2000)
 	s := newStation(t, sites, "name: mx.test", "limits: {default: {connections: 1}}")
 	for half := range 2 {
 		domains := names(sites)[half*sites/2 : (half+1)*sites/2]
@@ -383,7 +389,21 @@ func TestManyCampaignsShare(t *testing.T) {
 		weight := []int{100, 300}[i/2%2]
 		files = append(files, s.campaign(fmt.Sprintf("w%d-%d", weight, i), fmt.Sprintf("people%d.csv", i%2), fmt.Sprintf("weight: %d", weight)))
 	}
+	s.serve()
+	if _, err := s.client.PauseAll(t.Context(), &pb.PauseAllRequest{By: "test"}); err != nil {
+		t.Fatal(err)
+	}
+	s.stop()
 	s.serve(files...)
+	s.await("all are loaded", func() bool {
+		time.Sleep(politely) // counting costs what it measures
+		return len(s.campaigns()) == campaigns && s.all("paused")
+	})
+	t.Logf("memory with %d campaigns loaded and paused: %d MB", campaigns, s.process.Resident()>>20)
+	began := time.Now()
+	if _, err := s.client.ResumeAll(t.Context(), &pb.ResumeAllRequest{By: "test"}); err != nil {
+		t.Fatal(err)
+	}
 	s.await("a third has arrived", func() bool { return s.arrived.Load() > int64(campaigns*each/3) })
 	by := map[string]int{}
 	s.mu.Lock()
@@ -394,13 +414,11 @@ func TestManyCampaignsShare(t *testing.T) {
 	s.mu.Unlock()
 	ratio := float64(by["w300"]) / float64(max(1, by["w100"]))
 	t.Logf("a third on the way, three times the weight has %.2f times as much; memory %d MB", ratio, s.process.Resident()>>20)
-	if full && (ratio < 2 || ratio > 4) {
-		t.Errorf("three times the weight has %.2f times as much", ratio)
-	}
 	s.await("all is sent", func() bool {
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(politely)
 		return s.all("finished")
 	})
+	t.Logf("%d messages to %d sites took %v", campaigns*each, sites, time.Since(began).Round(time.Second))
 	for _, c := range s.campaigns() {
 		if c.Counts.Delivered != uint64(each) {
 			t.Errorf("%s: %v", c.CampaignId, c.Counts)
