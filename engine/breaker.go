@@ -24,7 +24,9 @@ type breaker struct {
 	held      []ledger.Settlement
 	restUntil time.Time
 	reason    string // why it rests, for people
-	release   *time.Timer
+	// rests: the event log tells of the rest, and not of its end yet.
+	rests   bool
+	release *time.Timer
 }
 
 const (
@@ -73,7 +75,7 @@ func (e *Engine) hold(f *flow, key string, s ledger.Settlement, now time.Time) b
 	}
 	held := b.held
 	b.held = nil
-	b.restUntil = now.Add(breakerRest)
+	b.restUntil, b.rests = now.Add(breakerRest), true
 	b.reason = "resting: refused " + s.Text
 	until, reason := b.restUntil, b.reason
 	r.mu.Unlock()
@@ -166,6 +168,34 @@ func (e *Engine) releaseRow(r *Run, site string) {
 	r.mu.Unlock()
 	for i := range held {
 		e.record(&held[i])
+	}
+}
+
+// endRest forgets the rest of a run's breaker at a site, and tells of its end.
+func (e *Engine) endRest(campaign, site string, now time.Time) {
+	e.tell(learnedBreaker, campaign+"\x00"+site, nil, ledger.Notice{
+		Change: ledger.ChangeRecovered, At: now, Campaign: campaign, Site: site,
+	})
+}
+
+// tellRestsOver tells of rests of breakers that are over by now.
+func (e *Engine) tellRestsOver(now time.Time) {
+	for _, r := range e.allRuns() {
+		if r.Done() {
+			continue
+		}
+		var over []string
+		r.mu.Lock()
+		for at, b := range r.breakers {
+			if b.rests && !now.Before(b.restUntil) {
+				b.rests = false
+				over = append(over, at)
+			}
+		}
+		r.mu.Unlock()
+		for _, at := range over {
+			e.endRest(r.campaign.Name(), at, now)
+		}
 	}
 }
 

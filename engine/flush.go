@@ -120,13 +120,13 @@ func (e *Engine) endBreakerRests(site string, runs []*Run) {
 	for _, r := range runs {
 		r.mu.Lock()
 		b := r.breakers[site]
-		ended := b != nil && !b.restUntil.IsZero()
+		ended := b != nil && b.rests
 		if ended {
-			b.restUntil, b.reason = e.now(), ""
+			b.restUntil, b.reason, b.rests = e.now(), "", false
 		}
 		r.mu.Unlock()
 		if ended {
-			e.learn(learnedBreaker, r.campaign.Name()+"\x00"+site, nil)
+			e.endRest(r.campaign.Name(), site, e.now())
 		}
 	}
 }

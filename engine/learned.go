@@ -17,7 +17,8 @@ const (
 )
 
 // housekeep saves what was learned every few seconds, so that a kill loses
-// little of it, and samples how fast the sites answer. It trims the event log.
+// little of it, tells of breakers' rests that are over, and samples how fast the
+// sites answer. It trims the event log.
 func (e *Engine) housekeep(ctx context.Context) {
 	tick := time.NewTicker(5 * time.Second)
 	defer tick.Stop()
@@ -30,6 +31,7 @@ func (e *Engine) housekeep(ctx context.Context) {
 			return
 		case <-tick.C:
 			e.saveLearned()
+			e.tellRestsOver(e.now())
 			e.takeSamples(e.now())
 		case <-trim.C:
 			e.trimEvents(ctx)

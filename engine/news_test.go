@@ -77,6 +77,8 @@ func TestTheEventLogTellsWhatSitesDid(t *testing.T) {
 	w.idle(r)
 	at := w.engine.Progress(1).Sites[0].Site
 	w.tells([]string{"rested c " + at}, "site")
+	w.engine.tellRestsOver(time.Now())
+	w.tells([]string{"rested c " + at}, "site")
 
 	// A back-off is told of until it is over, also over a restart.
 	l := w.engine.throttle.Limiter("slow.test", w.config.Sources[0].Name)
@@ -96,4 +98,40 @@ func TestTheEventLogTellsWhatSitesDid(t *testing.T) {
 	w.engine.saveLearned()
 	w.engine.saveLearned()
 	w.tells([]string{rested, "backoff  slow.test", "recovered  slow.test"}, "site")
+}
+
+// TestTheEndOfARestIsToldOnce: by itself, by a restart that comes after it, and
+// by a person who has the site tried at once.
+func TestTheEndOfARestIsToldOnce(t *testing.T) {
+	w := newWorld(t, "")
+	w.serve(policyRule, "blocked.test")
+	w.open()
+	r := w.start(w.campaign("c", "", people(60, "blocked.test")...))
+	w.idle(r)
+	at := w.engine.Progress(1).Sites[0].Site
+	rested, over := "rested c "+at, "recovered c "+at
+	later := time.Now().Add(2 * breakerRest)
+
+	// A restart keeps it, and what the ledger has of it goes with its end.
+	w.reopen()
+	r = w.start(w.campaign("c", "", people(60, "blocked.test")...))
+	w.engine.tellRestsOver(time.Now())
+	w.tells([]string{rested}, "site")
+	w.engine.tellRestsOver(later)
+	w.engine.tellRestsOver(later)
+	w.tells([]string{rested, over}, "site")
+	if err := w.engine.ledger.ForEachLearned(learnedBreaker, func(key string, _ []byte) error {
+		t.Errorf("the ledger remembers the rest of %q", key)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+
+	r.mu.Lock()
+	r.breakers[at].restUntil, r.breakers[at].rests = later, true
+	r.mu.Unlock()
+	w.engine.endBreakerRests(at, w.engine.allRuns())
+	w.engine.endBreakerRests(at, w.engine.allRuns())
+	w.engine.tellRestsOver(later)
+	w.tells([]string{rested, over, over}, "site")
 }

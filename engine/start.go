@@ -185,10 +185,9 @@ func (e *Engine) restoreBreakers(r *Run) error {
 		if name != r.campaign.Name() || len(value) < 8 {
 			return nil
 		}
+		// Of a rest that ended meanwhile the event log is told soon.
 		until := time.UnixMilli(int64(binary.BigEndian.Uint64(value)))
-		if until.After(e.now()) {
-			r.breakers[at] = &breaker{Breaker: throttle.Breaker{Limit: e.config.Breaker}, restUntil: until, reason: string(value[8:])}
-		}
+		r.breakers[at] = &breaker{Breaker: throttle.Breaker{Limit: e.config.Breaker}, restUntil: until, reason: string(value[8:]), rests: true}
 		return nil
 	})
 }

@@ -165,6 +165,7 @@ func about(e *pb.Event) (parts []string) {
 		add("%g/s", c.MessageRate, c.MessageRate > 0)
 		add("%d rows", c.Rows, c.Rows > 0)
 		add("%d rejected", c.Rejected, c.Rejected > 0)
+		add("%d suppressed", c.Suppressed, c.Suppressed > 0)
 		if c.Until != nil {
 			add("until %s", moment(c.Until.AsTime()), true)
 		}

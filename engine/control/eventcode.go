@@ -58,7 +58,7 @@ func event(e *ledger.Event) *pb.Event {
 func change(n *ledger.Notice) *pb.Change {
 	return &pb.Change{
 		Source: n.Source, By: n.By, Reason: n.Reason, StillPaused: n.Held, Until: moment(n.Until),
-		Connections: uint32(n.Connections), MessageRate: n.MessageRate, Rows: n.Rows, Rejected: n.Rejected,
+		Connections: uint32(n.Connections), MessageRate: n.MessageRate, Rows: n.Rows, Rejected: n.Rejected, Suppressed: n.Suppressed,
 	}
 }
 

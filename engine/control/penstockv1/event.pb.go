@@ -269,7 +269,9 @@ type Event struct {
 	// What happened: for an attempt the state that followed (delivered, deferred,
 	// bounced, expired, cancelled, uncertain); rejected; or the change: created,
 	// loaded, started, paused, resumed, cancelled, finished, reopened, deleted,
-	// limits, backoff, recovered, rested.
+	// limits, backoff, recovered (after backoff; of a campaign at a site, after
+	// rested), rested. Who was suppressed when he was loaded has no event of his
+	// own: created and loaded count them.
 	State string `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`
 	// The campaign's id; empty for what concerns all.
 	CampaignId string `protobuf:"bytes,5,opt,name=campaign_id,json=campaignId,proto3" json:"campaign_id,omitempty"`
@@ -521,7 +523,9 @@ type Change struct {
 	// created and loaded: rows so far.
 	Rows uint64 `protobuf:"varint,8,opt,name=rows,proto3" json:"rows,omitempty"`
 	// created and loaded: how many of them were rejected.
-	Rejected      uint64 `protobuf:"varint,9,opt,name=rejected,proto3" json:"rejected,omitempty"`
+	Rejected uint64 `protobuf:"varint,9,opt,name=rejected,proto3" json:"rejected,omitempty"`
+	// created and loaded: how many of them were suppressed.
+	Suppressed    uint64 `protobuf:"varint,10,opt,name=suppressed,proto3" json:"suppressed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -619,6 +623,13 @@ func (x *Change) GetRejected() uint64 {
 	return 0
 }
 
+func (x *Change) GetSuppressed() uint64 {
+	if x != nil {
+		return x.Suppressed
+	}
+	return 0
+}
+
 var File_penstock_v1_event_proto protoreflect.FileDescriptor
 
 const file_penstock_v1_event_proto_rawDesc = "" +
@@ -658,7 +669,7 @@ const file_penstock_v1_event_proto_rawDesc = "" +
 	"\x03seq\x18\x01 \x01(\rR\x03seq\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x16\n" +
 	"\x06domain\x18\x03 \x01(\tR\x06domain\x12,\n" +
-	"\x03due\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x03due\"\x92\x02\n" +
+	"\x03due\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x03due\"\xb2\x02\n" +
 	"\x06Change\x12\x16\n" +
 	"\x06source\x18\x01 \x01(\tR\x06source\x12\x0e\n" +
 	"\x02by\x18\x02 \x01(\tR\x02by\x12\x16\n" +
@@ -668,7 +679,11 @@ const file_penstock_v1_event_proto_rawDesc = "" +
 	"\vconnections\x18\x06 \x01(\rR\vconnections\x12!\n" +
 	"\fmessage_rate\x18\a \x01(\x01R\vmessageRate\x12\x12\n" +
 	"\x04rows\x18\b \x01(\x04R\x04rows\x12\x1a\n" +
-	"\brejected\x18\t \x01(\x04R\brejected2e\n" +
+	"\brejected\x18\t \x01(\x04R\brejected\x12\x1e\n" +
+	"\n" +
+	"suppressed\x18\n" +
+	" \x01(\x04R\n" +
+	"suppressed2e\n" +
 	"\fEventService\x12U\n" +
 	"\fStreamEvents\x12 .penstock.v1.StreamEventsRequest\x1a!.penstock.v1.StreamEventsResponse0\x01BHZFgithub.com/penstock-mail/penstock/engine/control/penstockv1;penstockv1b\x06proto3"
 
