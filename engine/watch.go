@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/penstock-mail/penstock/engine/forecast"
-	"github.com/penstock-mail/penstock/engine/ledger"
 )
 
 // watch looks at lanes now and then and keeps what it saw with their flows: what
@@ -192,12 +191,9 @@ func (v *view) progress(f *flow, now time.Time) {
 
 // look keeps what is seen of a run as a whole.
 func (r *Run) look(now time.Time) (moves bool) {
-	counts, err := r.campaign.Counts()
-	if err != nil {
-		return false // the ledger has failed, which is told elsewhere
-	}
+	untried := r.campaign.Untried()
 	unplaced := forecast.Only(r.unplaced(now))
-	tried := r.campaign.Totals().Loaded - counts[ledger.Pending]
+	tried := r.campaign.Totals().Loaded - untried
 	o := &r.outside
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -211,7 +207,7 @@ func (r *Run) look(now time.Time) (moves bool) {
 	default:
 		o.rate.Wait(now.Sub(o.last))
 	}
-	return r.activity.Load() > 0 && counts[ledger.Pending] > 0 && unplaced.Of(forecast.Paused) == 0
+	return r.activity.Load() > 0 && untried > 0 && unplaced.Of(forecast.Paused) == 0
 }
 
 // outside is what the watch saw of a run as a whole.

@@ -54,6 +54,8 @@ type Campaign struct {
 
 	// counts are all domains' together. Written by the writer alone.
 	counts [NumStates]atomic.Uint64
+	// troubled is how many of those pending are at domains in trouble.
+	troubled atomic.Int64
 	// attempts since this handle was made. Written by the writer alone.
 	attempts atomic.Uint64
 
@@ -332,21 +334,6 @@ func (c *Campaign) cancelled() bool {
 	return !c.record.Cancelled.IsZero()
 }
 
-// shown is the state that a recipient on record as s has for people: one mark
-// cancels millions at once, so no record of theirs tells of it.
-func shown(s State, cancelled bool) State {
-	if cancelled && (s == Pending || s == Deferred) {
-		return Cancelled
-	}
-	return s
-}
-
-// cancel makes counts of records those that people see of a cancelled campaign.
-func (c *Counts) cancel() {
-	c[Cancelled] += c[Pending] + c[Deferred]
-	c[Pending], c[Deferred] = 0, 0
-}
-
 // change changes the record, and tells of it what fn says.
 func (c *Campaign) change(ctx context.Context, fn func(*campaignRecord) Change) error {
 	return c.ledger.writer.do(ctx, func(g *group) error {
@@ -364,10 +351,15 @@ func (c *Campaign) change(ctx context.Context, fn func(*campaignRecord) Change) 
 	})
 }
 
+// Untried is how many are pending on record: those at domains in trouble are
+// among them. From memory, once the campaign's domains were asked for.
+func (c *Campaign) Untried() uint64 { return c.counts[Pending].Load() }
+
 // Attempts is how many were settled since the ledger was opened.
 func (c *Campaign) Attempts() uint64 { return c.attempts.Load() }
 
-// Counts are the campaign's recipients by state, from memory.
+// Counts are the campaign's recipients by state, from memory: as people are
+// shown them, like those of Report.
 func (c *Campaign) Counts() (Counts, error) {
 	if err := errors.Join(c.load(), c.exists()); err != nil {
 		return Counts{}, err
@@ -376,8 +368,5 @@ func (c *Campaign) Counts() (Counts, error) {
 	for i := range out {
 		out[i] = c.counts[i].Load()
 	}
-	if c.cancelled() {
-		out.cancel()
-	}
-	return out, nil
+	return out.shown(uint64(max(c.troubled.Load(), 0)), c.cancelled()), nil
 }

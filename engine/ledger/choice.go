@@ -29,11 +29,10 @@ type Filter struct {
 
 // choice is a Filter made ready.
 type choice struct {
-	states [NumStates]bool
-	// raw are the states on record that may be shown as one of states.
-	raw     [NumStates]bool
-	domains []string // sorted; empty: all
-	sites   map[string]bool
+	states    [NumStates]bool
+	cancelled bool     // the campaign is
+	domains   []string // sorted; empty: all
+	sites     map[string]bool
 	// codes has the whole classes below 10.
 	codes       map[int]bool
 	enhanced    []uint16
@@ -44,7 +43,7 @@ type choice struct {
 var ErrFilter = errors.New("wrong filter")
 
 func newChoice(f *Filter, cancelled bool) (*choice, error) {
-	c := &choice{from: f.From, until: f.Until}
+	c := &choice{cancelled: cancelled, from: f.From, until: f.Until}
 	for _, s := range f.States {
 		c.states[s] = true
 	}
@@ -52,9 +51,6 @@ func newChoice(f *Filter, cancelled bool) (*choice, error) {
 		for s := range c.states {
 			c.states[s] = true
 		}
-	}
-	for s := range c.raw {
-		c.raw[s] = c.states[shown(State(s), cancelled)]
 	}
 	c.domains = slices.Compact(slices.Sorted(slices.Values(f.Domains)))
 	if len(f.Sites) > 0 {
@@ -116,8 +112,9 @@ func (c *choice) domain(r *domainRecord, site []byte) bool {
 	if c.sites != nil && !c.sites[string(site)] {
 		return false
 	}
+	show := showing{c.cancelled, r.trouble != nil}
 	for s, n := range r.counts {
-		if n > 0 && c.raw[s] {
+		if n > 0 && c.states[show.of(State(s))] {
 			return true
 		}
 	}
@@ -131,6 +128,8 @@ type domainWalk struct {
 	campaign uint32
 	iter     *pebble.Iterator
 	key      []byte
+	// show is for the domain that was found last.
+	show showing
 }
 
 func newDomainWalk(r pebble.Reader, campaign uint32, c *choice) (*domainWalk, error) {
@@ -174,6 +173,7 @@ func (d *domainWalk) from(name string) (_ string, ok bool, err error) {
 			return "", false, fmt.Errorf("domain %s: %w", at, err)
 		}
 		if d.domain(&r, site) {
+			d.show = showing{d.cancelled, r.trouble != nil}
 			return string(at), true, nil
 		}
 		name = string(at) + "\x01" // behind its zero byte, and before all others

@@ -194,7 +194,7 @@ func (d *Domain) Loaded() int {
 }
 
 // Counts are the domain's recipients by state, as of the last group handed to
-// the disk. In trouble or not: see Report for what a person is shown.
+// the disk, and as they are on record: Campaign.Counts shows what people see.
 func (d *Domain) Counts() Counts {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -322,6 +322,9 @@ func (d *Domain) SetTrouble(reason string, since, next time.Time) {
 	if d.trouble != nil && d.trouble.Since.Before(since) {
 		since = d.trouble.Since
 	}
+	if d.trouble == nil {
+		d.campaign.troubled.Add(int64(d.counts[Pending]))
+	}
 	d.trouble = &Trouble{Reason: reason, Since: since, Next: next}
 	d.mu.Unlock()
 	d.campaign.ledger.writer.touch(d)
@@ -335,6 +338,7 @@ func (d *Domain) ClearTrouble() {
 		return
 	}
 	d.trouble = nil
+	d.campaign.troubled.Add(-int64(d.counts[Pending]))
 	d.mu.Unlock()
 	d.campaign.ledger.writer.touch(d)
 }

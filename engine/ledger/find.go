@@ -128,7 +128,17 @@ func (c *Campaign) recordOf(r pebble.Reader, seq Seq, value []byte, local, domai
 	if _, _, rec.Fields, err = decodeRecipient(value); err != nil {
 		return nil, err
 	}
-	rec.State, rec.Attempts, err = c.ledger.history(r, c.number, domain, seq)
-	rec.State = shown(rec.State, c.cancelled())
-	return rec, err
+	if rec.State, rec.Attempts, err = c.ledger.history(r, c.number, domain, seq); err != nil {
+		return nil, err
+	}
+	v, err := getCopy(r, appendDomainKey(nil, spaceDomain, c.number, domain))
+	if err != nil {
+		return nil, err
+	}
+	d, _, err := decodeDomain(v)
+	if err != nil {
+		return nil, fmt.Errorf("domain %s: %w", domain, err)
+	}
+	rec.State = showing{c.cancelled(), d.trouble != nil}.of(rec.State)
+	return rec, nil
 }

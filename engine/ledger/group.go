@@ -179,6 +179,9 @@ func (g *group) settle(s *Settlement) (bool, error) {
 	}
 	d.counts[it.was]--
 	d.counts[e.state]++
+	if d.trouble != nil && it.was == Pending {
+		c.troubled.Add(-1)
+	}
 	was := it.was
 	d.mu.Unlock()
 	c.counts[was].Add(^uint64(0))

@@ -59,6 +59,7 @@ func (c *Campaign) load() error {
 	domains := make([]Domain, 0, c.record.Domains)
 	var names nameBlock
 	var counts Counts
+	var troubled int64
 	err = eachDomain(snap, c.number, func(name, value []byte) error {
 		r, site, err := decodeDomain(value)
 		if err != nil {
@@ -72,7 +73,9 @@ func (c *Campaign) load() error {
 		d.campaign, d.name = c, names.add(name)
 		d.loaded, d.fresh, d.unread, d.counts = r.loaded, r.fresh, r.fresh, r.counts
 		d.low, d.high, d.read = r.low, r.high, r.high
-		d.trouble = r.trouble
+		if d.trouble = r.trouble; d.trouble != nil {
+			troubled += int64(r.counts[Pending])
+		}
 		d.site = c.internSite(string(site))
 		if r.qhigh != (place{}) || r.hastened != (place{}) {
 			q := &d.activate().queue
@@ -94,6 +97,7 @@ func (c *Campaign) load() error {
 	for i, n := range counts {
 		c.counts[i].Store(n)
 	}
+	c.troubled.Store(troubled)
 	c.loaded.Store(true)
 	return nil
 }

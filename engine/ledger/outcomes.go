@@ -58,8 +58,8 @@ func (c *Campaign) Outcomes(ctx context.Context, list Listing, fn func(*Outcome)
 		return err
 	}
 	defer end()
-	o := &outcomes{campaign: c, snap: snap, Listing: list, cancelled: c.cancelled(), fn: fn}
-	o.choice, err = newChoice(&list.Filter, o.cancelled)
+	o := &outcomes{campaign: c, snap: snap, Listing: list, fn: fn}
+	o.choice, err = newChoice(&list.Filter, c.cancelled())
 	if err == nil {
 		err = o.run(ctx)
 	}
@@ -74,11 +74,10 @@ func (c *Campaign) Outcomes(ctx context.Context, list Listing, fn func(*Outcome)
 
 // outcomes is a listing under way.
 type outcomes struct {
-	campaign  *Campaign
-	snap      *pebble.Snapshot
-	cancelled bool
-	choice    *choice
-	fn        func(*Outcome) error
+	campaign *Campaign
+	snap     *pebble.Snapshot
+	choice   *choice
+	fn       func(*Outcome) error
 	Listing
 }
 
@@ -127,14 +126,14 @@ func (o *outcomes) run(ctx context.Context) (err error) {
 				continue
 			}
 		}
-		if err := o.look(w, domain); err != nil {
+		if err := o.look(w, domain, domains.show); err != nil {
 			return err
 		}
 	}
 }
 
 // look gives the recipient to fn if it is chosen.
-func (o *outcomes) look(w *walker, domain string) error {
+func (o *outcomes) look(w *walker, domain string, show showing) error {
 	state, last := Pending, -1
 	out := Outcome{Seq: w.seq, Domain: domain, Fields: w.fields, Erased: w.flags&rowErased != 0}
 	if n := len(w.walked.history); n > 0 {
@@ -145,7 +144,7 @@ func (o *outcomes) look(w *walker, domain string) error {
 			last--
 		}
 	}
-	out.State = shown(state, o.cancelled)
+	out.State = show.of(state)
 	var event *event
 	if last >= 0 {
 		event = &w.walked.history[last]

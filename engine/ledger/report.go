@@ -91,12 +91,12 @@ func (c *Campaign) Report(ctx context.Context) (*Report, error) {
 		if d.trouble != nil {
 			s.Trouble++
 			s.Reason = d.trouble.Reason
-			d.counts[Deferred] += d.counts[Pending]
-			d.counts[Pending] = 0
 		}
+		show := showing{cancelled: !rec.Cancelled.IsZero(), troubled: d.trouble != nil}
 		for i, n := range d.counts {
-			s.Counts[i] += uint64(n)
-			r.Counts[i] += uint64(n)
+			state := show.of(State(i))
+			s.Counts[state] += uint64(n)
+			r.Counts[state] += uint64(n)
 		}
 		if s.Domains%8192 == 0 {
 			return errors.Join(ctx.Err(), c.exists())
@@ -105,12 +105,8 @@ func (c *Campaign) Report(ctx context.Context) (*Report, error) {
 	}); err != nil {
 		return nil, fmt.Errorf("report on campaign %s: %w", c.name, err)
 	}
-	if !rec.Cancelled.IsZero() {
-		r.Counts.cancel()
-	}
 	for _, s := range sites {
 		if !rec.Cancelled.IsZero() {
-			s.Counts.cancel()
 			s.Trouble, s.Reason = 0, ""
 		}
 		r.Sites = append(r.Sites, *s)

@@ -219,6 +219,9 @@ func (c *Campaign) grow(ld *Loader, out *tables, rows uint64, last bool, told re
 		r := w.of(d.record())
 		d.loaded, d.fresh, d.counts = r.loaded, r.fresh, r.counts
 		d.unread += w.loaded - w.suppressed
+		if d.trouble != nil {
+			c.troubled.Add(int64(w.loaded - w.suppressed))
+		}
 		d.mu.Unlock()
 		c.counts[Pending].Add(uint64(w.loaded - w.suppressed))
 		c.counts[Suppressed].Add(uint64(w.suppressed))
