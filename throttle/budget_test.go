@@ -19,8 +19,13 @@ func TestBudgetIsSharedByAllSites(t *testing.T) {
 	}
 	one, two, other := th.Limiter("one", "a"), th.Limiter("two", "a"), th.Limiter("one", "b")
 	open := func(l *Limiter) bool { ok, _ := l.Connect(now); return ok }
-	if !open(one) || !open(one) || !open(two) || open(two) || open(one) || !open(other) {
-		t.Error("not three connections of a, over both sites")
+	for i, c := range []struct {
+		at   *Limiter
+		open bool
+	}{{one, true}, {one, true}, {two, true}, {two, false}, {one, false}, {other, true}} {
+		if open(c.at) != c.open {
+			t.Errorf("connection %d: %v; of a there are three, over both sites", i, !c.open)
+		}
 	}
 	one.Disconnect(now)
 	if !open(two) {

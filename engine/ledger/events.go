@@ -173,9 +173,6 @@ func (e *entry) numbers() uint64 {
 	return 1
 }
 
-// attempt reports whether the entry points at a history record.
-func (e *entry) attempt() bool { return e.kind == eventSame || e.kind == eventNewDomain }
-
 // eachEntry walks one record. The entry dies with the call.
 func eachEntry(v []byte, fn func(*entry) error) error {
 	d := decoder{b: v}
