@@ -67,7 +67,7 @@ func TestDNSThatFailsIsNobodysAttempt(t *testing.T) {
 	if trouble != 2 {
 		t.Errorf("%d domains are in trouble, want 2", trouble)
 	}
-	if h := w.history(r, "u1@broken.test"); len(h.Attempts) != 0 || h.State != ledger.Pending {
+	if h := w.history(r, "u1@broken.test"); len(h.Attempts) != 0 || h.State != ledger.Deferred {
 		t.Errorf("u1@broken.test: %v, %+v", h.State, h.Attempts)
 	}
 	w.says("cannot be looked up", "domain=broken.test")
