@@ -172,10 +172,11 @@ func (e *Engine) beginCopy(ctx context.Context, o *Copy, from *ledger.Campaign) 
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	never, problems := e.suppression(settings)
+	own, problems := e.ownSuppression(o.From, settings)
 	if err := problems.Err(); err != nil {
 		return nil, nil, nil, err
 	}
+	never = []*campaign.Suppression{e.never.Load(), own}
 	settings.StartAt, settings.OnDemand, settings.Intake = time.Time{}, true, ""
 	frozen, err := snapshot.CopyAs(o.ID, campaign.Origin{Campaign: o.From, Number: from.Number(), States: stateNames(o.States)}).Encode()
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -182,5 +183,47 @@ func TestOneOfManyCopiesIsMade(t *testing.T) {
 	}
 	if _, err := w.engine.ledger.Campaign("e"); !errors.Is(err, ledger.ErrNoCampaign) {
 		t.Errorf("given up: %v", err)
+	}
+}
+
+// TestSuppressedAtLoadHoldsWithoutItsList: what a list said is kept with each
+// recipient, so that a campaign goes on and is copied when the list is gone. One
+// that is there and cannot be read is not passed over.
+func TestSuppressedAtLoadHoldsWithoutItsList(t *testing.T) {
+	w := newWorld(t, "")
+	w.serve("", "good.test")
+	w.open()
+	list := w.write("stop.txt", "u3@good.test\n")
+	c := w.campaign("c", "suppress: stop.txt\n", people(20, "good.test")...)
+	loaded, err := w.engine.Load(t.Context(), c, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Remove(list), os.Mkdir(list, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.engine.Start(t.Context(), loaded); err == nil {
+		t.Error("it starts, and its list cannot be read")
+	}
+	if err := os.Remove(list); err != nil {
+		t.Fatal(err)
+	}
+	w.reopen()
+	if err := w.engine.Continue(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r := w.engine.Run("c")
+	if r == nil {
+		t.Fatal("it does not go on")
+	}
+	w.finish(r)
+	w.has(r, "19 delivered, 1 suppressed")
+	w.says("suppression list is gone", "campaign=c")
+	made, err := w.engine.Clone(t.Context(), copyOf("c", "again", ledger.Delivered))
+	if err != nil || made.Totals().Loaded != 19 {
+		t.Fatalf("copy: %v", err)
+	}
+	if _, err := made.Lookup("u3", "good.test"); !errors.Is(err, ledger.ErrNoRecipient) {
+		t.Errorf("who was suppressed is in the copy: %v", err)
 	}
 }

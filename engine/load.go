@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 
 	"github.com/penstock-mail/penstock/engine/campaign"
 	"github.com/penstock-mail/penstock/engine/ledger"
@@ -161,8 +163,25 @@ func (in *intake) copy(ctx context.Context, until uint64) (end bool, err error) 
 	return false, nil
 }
 
-// suppression is the lists that apply to a campaign: the configuration's and
-// its own.
+// ownSuppression reads the lists of a loaded campaign as they are now, for whom
+// they name since it was loaded. Who was suppressed then stays so in the ledger
+// and in every copy, which takes nobody over who is. So a list that is gone only
+// adds nobody any more, and does not keep what is loaded from being sent; one
+// that is there and cannot be read does.
+func (e *Engine) ownSuppression(id string, s campaign.Settings) (*campaign.Suppression, problem.List) {
+	var there []string
+	for _, name := range s.Suppress {
+		if _, err := os.Stat(name); errors.Is(err, fs.ErrNotExist) {
+			e.log.Warn("suppression list is gone: it holds as it was when the campaign was loaded", "campaign", id, "list", name)
+			continue
+		}
+		there = append(there, name)
+	}
+	return campaign.ReadSuppression(there...)
+}
+
+// suppression is the lists that apply to rows from files: the configuration's
+// and the campaign's own.
 func (e *Engine) suppression(s campaign.Settings) ([]*campaign.Suppression, problem.List) {
 	own, problems := campaign.ReadSuppression(s.Suppress...)
 	return []*campaign.Suppression{e.never.Load(), own}, problems

@@ -116,7 +116,7 @@ func (e *Engine) newRun(c *ledger.Campaign) (*Run, error) {
 		return nil, fmt.Errorf("decode columns: %w", err)
 	}
 	e.complete(&settings)
-	never, problems := campaign.ReadSuppression(settings.Suppress...)
+	never, problems := e.ownSuppression(c.Name(), settings)
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}

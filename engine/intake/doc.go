@@ -41,6 +41,10 @@
 // there at once, each with at most maxUploads files to come. Loads need the
 // memory of one load, whatever waits.
 //
-// BUGS: suppression lists of such a campaign apply to what is loaded, and are not
-// kept: whom a later list names is suppressed by penstock.yaml's alone.
+// # Suppression
+//
+// The lists that come with a campaign are applied while it is loaded, and what
+// they said is kept with each recipient: it holds for as long as the campaign is
+// there, and no copy takes over who was suppressed. The lists themselves are not
+// kept; whom others name later is suppressed by penstock.yaml's lists.
 package intake

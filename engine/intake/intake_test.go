@@ -15,7 +15,9 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 
+	"github.com/penstock-mail/penstock/engine"
 	"github.com/penstock-mail/penstock/engine/campaign"
+	"github.com/penstock-mail/penstock/engine/ledger"
 	"github.com/penstock-mail/penstock/engine/problem"
 )
 
@@ -74,6 +76,14 @@ func TestOneRequestIsEnough(t *testing.T) {
 	}
 	if n, err := c.Counts(); err != nil || n[1] != 19 || n[5] != 1 {
 		t.Errorf("counts %v, %v; want 19 delivered, 1 suppressed", n, err)
+	}
+	// The list was not kept, and what it said holds in a copy.
+	again, err := w.engine.Clone(t.Context(), engine.Copy{From: "c", ID: "again", States: []ledger.State{ledger.Delivered}})
+	if err != nil || again.Totals().Loaded != 19 {
+		t.Fatalf("copy: %v", err)
+	}
+	if _, err := again.Lookup("u7", "a.test"); !errors.Is(err, ledger.ErrNoRecipient) {
+		t.Errorf("who was suppressed is in the copy: %v", err)
 	}
 	w.empty()
 }
