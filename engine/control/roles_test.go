@@ -181,6 +181,30 @@ func TestRolesAreKept(t *testing.T) {
 	}
 }
 
+// TestPagesHaveRoles, those beside the API, and each is served.
+func TestPagesHaveRoles(t *testing.T) {
+	h := newLobby(t)
+	get := func(r *http.Request) { r.Method = http.MethodGet; r.Body = nil; r.ContentLength = 0 }
+	for path, wanted := range map[string]access.Role{
+		"/metrics": access.Read, "/healthz": access.Read,
+		"/debug/pprof/": access.Admin, "/debug/pprof/heap": access.Admin, "/debug/pprof/cmdline": access.Admin,
+		"/debug/pprof/profile?seconds=1": access.Admin, "/debug/pprof/trace?seconds=0.01": access.Admin,
+	} {
+		if code, _ := h.call(path, "json", "", get); code != http.StatusUnauthorized {
+			t.Errorf("%s without a token: %d", path, code)
+		}
+		for role, token := range h.tokens {
+			want := http.StatusForbidden
+			if role >= wanted {
+				want = http.StatusOK
+			}
+			if code, said := h.call(path, "json", token, get); code != want {
+				t.Errorf("%s as %v: %d %.100s, want %d", path, role, code, said, want)
+			}
+		}
+	}
+}
+
 // TestNoWayAround: requests that are nearly right, or right in an odd way, do
 // nothing that their sender may not do.
 func TestNoWayAround(t *testing.T) {

@@ -227,6 +227,7 @@ func (s *Server) handler(d *desk, logger *slog.Logger) http.Handler {
 	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector, bound))
 	if d.engine != nil {
 		probes(mux, d.engine)
+		profiles(mux)
 	}
 	return &gate{
 		next: withWriter(mux), tokens: d.tokens, certificates: s.door.certificates, refuse: connect.NewErrorWriter(bound), log: logger, now: d.now,
