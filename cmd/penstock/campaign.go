@@ -7,10 +7,12 @@ import (
 	"os"
 	"os/user"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/penstock-mail/penstock/engine/control"
 	pb "github.com/penstock-mail/penstock/engine/control/penstockv1"
@@ -36,7 +38,7 @@ func newCampaignList(f *flags) *cobra.Command {
 		Short: "List campaigns, the oldest first, with how they stand",
 		Args:  takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := f.formatIs("table", "json"); err != nil {
+			if err := f.formatIs("table", "json", "csv"); err != nil {
 				return err
 			}
 			for _, s := range states {
@@ -52,12 +54,16 @@ func newCampaignList(f *flags) *cobra.Command {
 				if f.format == "json" {
 					return printJSON(cmd.OutOrStdout(), &pb.ListCampaignsResponse{Campaigns: all})
 				}
+				if f.format == "csv" {
+					return csvCampaigns(cmd.OutOrStdout(), all)
+				}
 				return printCampaigns(cmd.OutOrStdout(), all)
 			})
 		},
 	}
 	c.Flags().StringSliceVar(&states, "state", nil, "only these `states`: "+strings.Join(control.CampaignStates(), ", "))
 	f.add(c, "config", "data", "format")
+	c.Flags().Lookup("format").Usage = "output `format`: table, json or csv"
 	return c
 }
 
@@ -87,6 +93,27 @@ func printCampaigns(w io.Writer, all []*pb.Campaign) error {
 		t.row(c.CampaignId, c.State, count(n.Loaded), count(n.Pending), count(n.Delivered), count(n.Deferred), count(n.Bounced), started)
 	}
 	return t.flush()
+}
+
+func csvCampaigns(w io.Writer, all []*pb.Campaign) error {
+	row, flush := csvTable(w, "campaign", "state", "rows", "rejected", "loaded", "pending", "delivered", "deferred", "bounced",
+		"expired", "suppressed", "cancelled", "uncertain", "created", "started", "finished")
+	number := func(n uint64) string { return strconv.FormatUint(n, 10) }
+	at := func(t *timestamppb.Timestamp) string {
+		if t == nil {
+			return ""
+		}
+		return t.AsTime().Format(timeFormat)
+	}
+	for _, c := range all {
+		n := c.Counts
+		if err := row(c.CampaignId, c.State, number(c.Rows), number(c.Rejected), number(n.Loaded), number(n.Pending), number(n.Delivered),
+			number(n.Deferred), number(n.Bounced), number(n.Expired), number(n.Suppressed), number(n.Cancelled), number(n.Uncertain),
+			at(c.Created), at(c.Started), at(c.Finished)); err != nil {
+			return err
+		}
+	}
+	return flush()
 }
 
 func newCampaignShow(f *flags) *cobra.Command {

@@ -242,8 +242,13 @@ func (c *campaigns) show(campaign *ledger.Campaign) (*pb.Campaign, error) {
 	case runs:
 		shown.State = sending
 	}
-	shown.Pauses = pauses(slices.DeleteFunc(book.All(), func(h pause.Hold) bool {
-		return h.Scope != pause.Scope{} && h.Scope.Campaign != name
+	all := book.All()
+	// What is paused by none of its own is so because every source is.
+	bySources := shown.State == paused && !slices.ContainsFunc(all, func(h pause.Hold) bool {
+		return h.Scope == pause.Scope{} || h.Scope == pause.Scope{Campaign: name}
+	})
+	shown.Pauses = pauses(slices.DeleteFunc(all, func(h pause.Hold) bool {
+		return h.Scope != pause.Scope{} && h.Scope.Campaign != name && !(bySources && h.Scope.Source != "")
 	}))
 	return shown, nil
 }
