@@ -44,24 +44,8 @@ func TestCreateKilledAtRandom(t *testing.T) {
 			t.Fatalf("%s is there in part, or not, or was sent: %+v", id(), r.Counts)
 		}
 	}
-	serve := func() *trial.Process {
-		t.Helper()
-		server := p.Start("serve", "--quiet")
-		tick := time.NewTicker(5 * time.Millisecond)
-		defer tick.Stop()
-		for late := time.After(time.Minute); !control.Answers(t.Context(), p.Data); {
-			select {
-			case <-tick.C:
-			case <-server.Done():
-				t.Fatalf("serve: %v", server.Wait())
-			case <-late:
-				t.Fatal("serve never answers")
-			}
-		}
-		return server
-	}
 	var client *trial.Process
-	server := serve()
+	server := serve(t, p)
 	for killed := 0; killed < kills; {
 		if client == nil {
 			client = create()
@@ -85,7 +69,7 @@ func TestCreateKilledAtRandom(t *testing.T) {
 			client = nil
 		} else {
 			server.Kill()
-			server = serve()
+			server = serve(t, p)
 		}
 		whole(false)
 	}
@@ -106,4 +90,22 @@ func TestCreateKilledAtRandom(t *testing.T) {
 		}
 		t.Errorf("left of it: %s %v", strings.Join(names, " "), err)
 	}
+}
+
+// serve starts a process that serves, and waits until it answers.
+func serve(t *testing.T, p *trial.Place) *trial.Process {
+	t.Helper()
+	server := p.Start("serve", "--quiet")
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for late := time.After(time.Minute); !control.Answers(t.Context(), p.Data); {
+		select {
+		case <-tick.C:
+		case <-server.Done():
+			t.Fatalf("serve: %v", server.Wait())
+		case <-late:
+			t.Fatal("serve never answers")
+		}
+	}
+	return server
 }
