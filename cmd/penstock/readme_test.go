@@ -55,12 +55,15 @@ func TestReadmeCalls(t *testing.T) {
 			t.Fatal("it does not serve")
 		}
 	}
+	people, err := exec.Command("sh", "-c", "cd "+dir+" && printf 'email\\nann@x.example\\n' | gzip > people.csv.gz").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, people)
+	}
 	ran := 0
-	for line := range strings.Lines(string(text)) {
-		call := strings.TrimSpace(line)
+	for _, call := range calls(string(text)) {
 		tool, _, _ := strings.Cut(call, " ")
 		ours := tool == "penstock" && (strings.Contains(call, "token create") || strings.Contains(call, "--server"))
-		if !strings.HasPrefix(line, "    ") || !ours && tool != "grpcurl" && (tool != "curl" || !strings.Contains(call, "penstock.v1")) {
+		if !ours && tool != "grpcurl" && (tool != "curl" || !strings.Contains(call, "penstock.v1")) {
 			continue
 		}
 		if _, err := exec.LookPath(tool); err != nil {
@@ -81,4 +84,24 @@ func TestReadmeCalls(t *testing.T) {
 	if ran < 2 {
 		t.Errorf("only %d calls were run", ran)
 	}
+}
+
+// calls are the command lines of a text's indented blocks, each with the lines
+// that go on with it.
+func calls(text string) (all []string) {
+	begun := false
+	for line := range strings.Lines(text) {
+		code, indented := strings.CutPrefix(line, "    ")
+		tool, _, _ := strings.Cut(code, " ")
+		switch {
+		case !indented:
+			begun = false
+		case tool == "curl" || tool == "grpcurl" || tool == "penstock":
+			all = append(all, code)
+			begun = true
+		case begun:
+			all[len(all)-1] += code
+		}
+	}
+	return all
 }
