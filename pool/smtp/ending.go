@@ -23,9 +23,9 @@ func (s *Session) close(why Outcome) {
 	s.out.drop()
 	s.said = nil
 	if !s.ready && !orderly {
-		s.events = append(s.events, Event{Kind: Failed, Outcome: why})
+		*s.event() = Event{Kind: Failed, Outcome: why}
 	}
-	s.events = append(s.events, Event{Kind: Closed, Outcome: why})
+	*s.event() = Event{Kind: Closed, Outcome: why}
 }
 
 // lostFate is what became of a message whose end has no reply.
@@ -87,7 +87,7 @@ func (s *Session) stepDown(g Gear, reason string) {
 	}
 	s.gear, s.window = g, 1
 	s.drain = s.flight.count > 0
-	s.events = append(s.events, Event{Kind: GearChanged, Gear: g, Window: 1, Reason: reason})
+	*s.event() = Event{Kind: GearChanged, Gear: g, Window: 1, Reason: reason}
 }
 
 // learnFromTimeout steps down when the reply that did not come was to a command

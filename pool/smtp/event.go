@@ -1,5 +1,7 @@
 package smtp
 
+import "sync"
+
 // EventKind tells what an Event says.
 type EventKind uint8
 
@@ -36,4 +38,28 @@ type Event struct {
 	Window       int
 	Reason       string
 	Capabilities Capabilities
+}
+
+// eventList is events until their owner takes them. Its memory serves all sessions
+// in turn: a session's own, large enough for a window's answers, would be most of
+// what a connection of a few messages allocates.
+type eventList struct{ events []Event }
+
+var eventLists = sync.Pool{New: func() any { return new(eventList) }}
+
+// free gives the list back, empty.
+func (l *eventList) free() {
+	clear(l.events)
+	l.events = l.events[:0]
+	eventLists.Put(l)
+}
+
+// event is a new one at the end, to be written before the next call.
+func (s *Session) event() *Event {
+	if s.events == nil {
+		s.events = eventLists.Get().(*eventList)
+	}
+	l := s.events
+	l.events = append(l.events, Event{})
+	return &l.events[len(l.events)-1]
 }

@@ -34,7 +34,7 @@ func (s *Session) openingReply(r *reply) {
 	case phaseStartTLS:
 		if good {
 			s.phase = phaseHandshake
-			s.events = append(s.events, Event{Kind: Handshake})
+			*s.event() = Event{Kind: Handshake}
 			return
 		}
 		if s.cfg.TLS == TLSRequire {
@@ -86,7 +86,7 @@ func (s *Session) becomeReady() {
 	s.phase, s.ready = phaseReady, true
 	s.gear = s.caps.gear(s.cfg.TopGear)
 	s.window = firstWindow
-	s.events = append(s.events, Event{Kind: Ready, Gear: s.gear, Window: s.window, Capabilities: s.caps})
+	*s.event() = Event{Kind: Ready, Gear: s.gear, Window: s.window, Capabilities: s.caps}
 	s.quitIfIdle()
 }
 
@@ -97,6 +97,6 @@ func (s *Session) refuseUs(c Command, r *reply, err error) {
 	if r != nil {
 		o.Reply = s.keep(r)
 	}
-	s.events = append(s.events, Event{Kind: Failed, Outcome: o})
+	*s.event() = Event{Kind: Failed, Outcome: o}
 	s.quit()
 }

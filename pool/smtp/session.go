@@ -13,7 +13,7 @@ type Session struct {
 	phase  phase
 	parser parser
 	out    output
-	events []Event
+	events *eventList // nil: none
 
 	caps  Capabilities
 	sized bool // SIZE was offered, with or without a maximum
@@ -224,9 +224,11 @@ func (s *Session) Pending() bool { return !s.out.handed && len(s.out.buf)+len(s.
 
 // Events appends the events since the last call to dst, in order.
 func (s *Session) Events(dst []Event) []Event {
-	dst = append(dst, s.events...)
-	clear(s.events)
-	s.events = s.events[:0]
+	if l := s.events; l != nil {
+		dst = append(dst, l.events...)
+		l.free()
+		s.events = nil
+	}
 	return dst
 }
 
@@ -331,7 +333,7 @@ func (s *Session) quit() {
 
 // settle says what became of a message.
 func (s *Session) settle(m *Message, o Outcome) {
-	s.events = append(s.events, Event{Kind: Settled, Message: m, Outcome: o})
+	*s.event() = Event{Kind: Settled, Message: m, Outcome: o}
 }
 
 // keep makes a Reply that outlives the parser's memory. Servers repeat

@@ -168,3 +168,25 @@ func BenchmarkSession(b *testing.B) {
 		}
 	}
 }
+
+// TestAConnectionAllocatesLittle: what a connection of a few messages costs matters
+// where there are many small sites. Its events lie in memory that all share.
+func TestAConnectionAllocatesLittle(t *testing.T) {
+	if raceDetector {
+		t.Skip("under the race detector a sync.Pool forgets on purpose")
+	}
+	var events []Event
+	n := testing.AllocsPerRun(100, func() {
+		s := New(Config{})
+		s.Lost(ErrTimeout)
+		if events = s.Events(events[:0]); len(events) != 2 || events[0].Kind != Failed || events[1].Kind != Closed {
+			t.Fatalf("got %v", events)
+		}
+		if events = s.Events(events[:0]); len(events) > 0 {
+			t.Fatalf("told twice: %v", events)
+		}
+	})
+	if n > 1 { // the session itself
+		t.Errorf("%v allocations", n)
+	}
+}
