@@ -26,9 +26,10 @@ type addresses struct {
 var errOtherFamily = errors.New("has addresses only of the IP version that is not in use here")
 
 // hostAddrs finds a host's addresses, from memory where they are known: large
-// providers' hosts serve very many domains.
+// providers' hosts serve very many domains. It is part of a domain's look-up, which
+// nobody gives up before Close: so it needs no goroutine of its own.
 func (r *Resolver) hostAddrs(ctx context.Context, host string) addresses {
-	a, err := r.hosts.get(ctx, host, r.now(), r.spawn, func(old addresses, had bool) (addresses, time.Time) {
+	a, err := r.hosts.get(ctx, host, r.now(), nil, func(old addresses, had bool) (addresses, time.Time) {
 		a := r.lookupAddrs(r.ctx, host)
 		now := r.now()
 		if len(a.addrs) == 0 && a.err != nil {

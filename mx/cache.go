@@ -10,9 +10,9 @@ import (
 // used falling out first, and lets only one look-up run for a name: at the
 // start of a campaign thousands of recipients ask for the same few.
 //
-// The lock covers maps and list only; a look-up runs without it, on a goroutine
-// of its own, so that one caller giving up does not take the answer from the
-// others. Safe for concurrent use.
+// The lock covers maps and list only; a look-up runs without it. Where a caller may
+// give up, it has a goroutine of its own, so that this does not take the answer from
+// the others. Safe for concurrent use.
 type cache[V any] struct {
 	max int
 
@@ -45,8 +45,8 @@ func newCache[V any](max int) *cache[V] {
 // value is kept until expires.
 type load[V any] func(old V, had bool) (value V, expires time.Time)
 
-// get answers from memory, or waits for the one look-up of key. spawn runs it;
-// the error is ctx's, or spawn's refusal.
+// get answers from memory, or waits for the one look-up of key. spawn runs it; nil:
+// the caller does, who never gives up. The error is ctx's, or spawn's refusal.
 func (c *cache[V]) get(ctx context.Context, key string, now time.Time, spawn func(func()) error, look load[V]) (V, error) {
 	c.mu.Lock()
 	e := c.entries[key]
@@ -60,29 +60,44 @@ func (c *cache[V]) get(ctx context.Context, key string, now time.Time, spawn fun
 		}
 	}
 	f := c.flights[key]
-	if f == nil {
-		f = &flight[V]{done: make(chan struct{})}
-		var old V
-		if e != nil {
-			old = e.value
-		}
-		err := spawn(func() {
-			value, expires := look(old, e != nil)
-			c.mu.Lock()
-			c.put(key, value, expires)
-			delete(c.flights, key)
-			c.mu.Unlock()
-			f.value = value
-			close(f.done)
-		})
-		if err != nil {
-			c.mu.Unlock()
-			var none V
-			return none, err
-		}
-		c.flights[key] = f
+	if f != nil {
+		c.mu.Unlock()
+		return f.wait(ctx)
 	}
+	f = &flight[V]{done: make(chan struct{})}
+	var old V
+	if e != nil {
+		old = e.value
+	}
+	if spawn == nil {
+		c.flights[key] = f
+		c.mu.Unlock()
+		c.land(key, f, look, old, e != nil)
+		return f.value, nil
+	}
+	if err := spawn(func() { c.land(key, f, look, old, e != nil) }); err != nil {
+		c.mu.Unlock()
+		var none V
+		return none, err
+	}
+	c.flights[key] = f
 	c.mu.Unlock()
+	return f.wait(ctx)
+}
+
+// land looks key up and tells all that wait.
+func (c *cache[V]) land(key string, f *flight[V], look load[V], old V, had bool) {
+	value, expires := look(old, had)
+	c.mu.Lock()
+	c.put(key, value, expires)
+	delete(c.flights, key)
+	c.mu.Unlock()
+	f.value = value
+	close(f.done)
+}
+
+// wait is for the answer, or ctx's end.
+func (f *flight[V]) wait(ctx context.Context) (V, error) {
 	select {
 	case <-f.done:
 		return f.value, nil
