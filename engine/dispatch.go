@@ -97,7 +97,8 @@ type worker struct {
 	engine    *Engine
 	composers map[*Run]*compose.Composer
 	signer    *signer
-	domain    []byte // of the task in work
+	domain    []byte            // of the task in work
+	to        compose.Recipient // whom it composes for; its composer looks at it until the next
 }
 
 func (w *worker) run() {
@@ -235,8 +236,8 @@ func (w *worker) compose(t *task) {
 			w.engine.settleUnsent(e, ledger.Suppressed, suppressedVerdict)
 			continue
 		}
-		to := run.recipient(r, w.domain)
-		if err := c.Compose(&e.composed, &to, caps); err != nil {
+		w.to = run.recipient(r, w.domain)
+		if err := c.Compose(&e.composed, &w.to, caps); err != nil {
 			w.engine.settleUnsent(e, ledger.Bounced, &unsent{text: "not composed: " + err.Error()})
 			continue
 		}
