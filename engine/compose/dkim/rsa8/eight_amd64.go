@@ -22,18 +22,10 @@ type eight struct {
 // scratch is everything that is secret while eight signatures are made. It is
 // wiped after each batch.
 type scratch struct {
-	powers table // powers of the base, in Montgomery form
-
-	m, r2, r3 number // of the prime at work
-	k         vector
-	windows   [windows][lanes]uint8
-
-	one, base, x number
-	picked       number
-	product      wide
+	residues [2]residue // modulo the first prime and the second
+	one      number
 
 	message  wide   // the padded digest
-	q        number // the second prime
 	sq       number // the signature modulo q
 	qInverse number
 	h        number
@@ -91,37 +83,34 @@ func (e *eight) sign(jobs []*Job) (failed [lanes]bool) {
 // signature is message^d modulo n.
 func (e *eight) raise(keys *[lanes]*prepared) {
 	s := e.s
-	// The signature modulo q, as a number in 0..q-1.
-	for l := range lanes {
-		s.setPrime(l, &keys[l].q)
+	p, q := &s.residues[0], &s.residues[1]
+	for l, key := range keys {
+		p.setPrime(l, &key.p)
+		q.setPrime(l, &key.q)
+		setLane(s.qInverse[:], l, key.qInverse[:])
 	}
 	e.power()
-	s.setOne()
-	multiply(&s.sq, &s.x, &s.one, &s.m, &s.k)
-	subtractIfAtLeast(s.sq[:], s.m[:])
-	s.q = s.m
+
+	// The signature modulo q, as a number in 0..q-1.
+	multiply(&s.sq, &q.x, &s.one, &q.m, &q.k)
+	subtractIfAtLeast(s.sq[:], q.m[:])
 	e.step()
 
-	// Modulo p, in Montgomery form; then h = (sp - sq)/q modulo p, and the
-	// signature is sq + q*h (Garner's form of the Chinese remainder theorem).
-	for l := range lanes {
-		s.setPrime(l, &keys[l].p)
-		setLane(s.qInverse[:], l, keys[l].qInverse[:])
-	}
-	e.power()
-	multiply(&s.h, &s.sq, &s.r2, &s.m, &s.k)
+	// Modulo p it stays in Montgomery form; then h = (sp - sq)/q modulo p, and
+	// the signature is sq + q*h (Garner's form of the Chinese remainder theorem).
+	multiply(&s.h, &s.sq, &p.r2, &p.m, &p.k)
 	e.step()
 	for j := range s.h {
 		for l := range lanes {
-			s.h[j][l] = s.x[j][l] + 2*s.m[j][l] - s.h[j][l]
+			s.h[j][l] = p.x[j][l] + 2*p.m[j][l] - s.h[j][l]
 		}
 	}
 	carry(&s.h)
 	e.step()
-	multiply(&s.h, &s.h, &s.qInverse, &s.m, &s.k)
-	subtractIfAtLeast(s.h[:], s.m[:])
+	multiply(&s.h, &s.h, &s.qInverse, &p.m, &p.k)
+	subtractIfAtLeast(s.h[:], p.m[:])
 	e.step()
-	multiplyAdd(&s.signature, &s.q, &s.h, &s.sq)
+	multiplyAdd(&s.signature, &q.m, &s.h, &s.sq)
 	e.step()
 }
 
@@ -133,55 +122,38 @@ func (s *scratch) setOne() {
 	}
 }
 
-// setPrime puts one lane's prime into its place.
-func (s *scratch) setPrime(lane int, p *prime) {
-	setLane(s.m[:], lane, p.m[:])
-	setLane(s.r2[:], lane, p.r2[:])
-	setLane(s.r3[:], lane, p.r3[:])
-	s.k[lane] = p.k
-	for i, w := range p.windows {
-		s.windows[i][lane] = w
-	}
-}
-
-// power raises the messages to the lanes' exponents modulo their primes;
-// x is the result in Montgomery form.
+// power raises the messages to the lanes' exponents modulo their primes, both
+// primes at once: each x is the result, in Montgomery form.
 func (e *eight) power() {
 	s := e.s
-	// A message is high*R + low; times R that is the base in Montgomery form.
-	low, high := (*number)(s.message[:primeDigits]), (*number)(s.message[primeDigits:])
+	s.setOne()
 	e.step()
-	multiply(&s.base, high, &s.r3, &s.m, &s.k)
-	multiply(&s.x, low, &s.r2, &s.m, &s.k)
-	for j := range s.base {
-		for l := range lanes {
-			s.base[j][l] += s.x[j][l]
+	for i := range s.residues {
+		r := &s.residues[i]
+		r.setInverse(&s.one)
+		e.step()
+		r.begin(&s.message, &s.one)
+	}
+	e.step()
+	for i := 2; i < entries; i++ {
+		for j := range s.residues {
+			s.residues[j].picked = s.residues[j].base
+		}
+		squareAndMultiply(&s.residues, 0, 0)
+		for j := range s.residues {
+			s.residues[j].powers.set(i, &s.residues[j].x)
 		}
 	}
-	carry(&s.base)
-	e.step()
-
-	s.setOne()
-	// Even powers are squares, odd ones follow from them.
-	multiply(&s.x, &s.one, &s.r2, &s.m, &s.k)
-	s.powers.set(0, &s.x)
-	s.powers.set(1, &s.base)
-	for i := 2; i < entries; i += 2 {
-		s.powers.get(i/2, &s.picked)
-		square(&s.picked, &s.m, &s.k, &s.product, 1)
-		s.powers.set(i, &s.picked)
-		multiply(&s.picked, &s.picked, &s.base, &s.m, &s.k)
-		s.powers.set(i+1, &s.picked)
+	for i := range s.residues {
+		s.residues[i].powers.get(0, &s.residues[i].x)
 	}
 	e.step()
 
 	// x is 1 in Montgomery form. The first five squarings leave it so; treating
 	// the first window like the others costs half a percent and needs no kernel
 	// of its own.
-	for i := range windows {
-		squareAndPick(&s.x, &s.m, &s.k, &s.product, &s.picked, &s.powers, &s.windows[i])
-		e.step()
-		multiply(&s.x, &s.x, &s.picked, &s.m, &s.k)
+	for i := range uint64(windows) {
+		squareAndMultiply(&s.residues, i, windowBits)
 		e.step()
 	}
 }

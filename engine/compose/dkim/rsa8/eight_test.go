@@ -149,6 +149,18 @@ func TestRaiseAtTheEdges(t *testing.T) {
 	}
 }
 
+// inTable: a byte of the scratch memory belongs to a table of powers.
+func inTable(where uintptr) bool {
+	var s scratch
+	for i := range s.residues {
+		table := uintptr(unsafe.Pointer(&s.residues[i].powers)) - uintptr(unsafe.Pointer(&s))
+		if where >= table && where < table+unsafe.Sizeof(s.residues[i].powers) {
+			return true
+		}
+	}
+	return false
+}
+
 // A flipped bit anywhere in the scratch memory, at any step, either does not
 // matter or is caught; the other lanes are not concerned.
 func TestFaultsAreCaught(t *testing.T) {
@@ -179,11 +191,13 @@ func TestFaultsAreCaught(t *testing.T) {
 		e.disturb = func(s *scratch) {
 			if step == at {
 				memory := unsafe.Slice((*byte)(unsafe.Pointer(s)), unsafe.Sizeof(*s))
-				// The table is two thirds of the memory and mostly idle: aim
-				// beside it most of the time.
+				// The tables are most of the memory and mostly idle: aim beside
+				// them most of the time.
 				where := random.IntN(len(memory))
 				if random.IntN(4) > 0 {
-					where = int(unsafe.Sizeof(s.powers)) + random.IntN(len(memory)-int(unsafe.Sizeof(s.powers)))
+					for inTable(uintptr(where)) {
+						where = random.IntN(len(memory))
+					}
 				}
 				memory[where] ^= 1 << random.IntN(8)
 			}
@@ -222,7 +236,7 @@ func TestAfterAFaultCryptoRSASigns(t *testing.T) {
 	k := testKeys()[0]
 	s := NewSigner()
 	s.eight = newEight()
-	s.eight.disturb = func(s *scratch) { s.m[3][2] ^= 1 << 17 }
+	s.eight.disturb = func(s *scratch) { s.residues[0].m[3][2] ^= 1 << 17 }
 	var jobs []*Job
 	for i := range lanes {
 		jobs = append(jobs, &Job{Key: k, Digest: [32]byte{byte(i)}, Signature: make([]byte, k.Size())})

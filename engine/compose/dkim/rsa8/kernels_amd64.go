@@ -16,18 +16,13 @@ package rsa8
 //go:noescape
 func multiply(dst, a, b, m *number, k *vector)
 
-// square: x = x^(2^n)/R^(2^n-1) modulo m, that is, n squarings; n is at least
-// 1. product is scratch.
+// squareAndMultiply: for both residues, x = x^(2^n)*y/R^(2^n) modulo m, where n
+// is the number of squarings. If n is 5, y is the entry of powers that this window
+// says, each lane its own; the whole table is read, whatever the window. If n is 0,
+// y is picked, of which nothing is left afterwards. Other n are not allowed.
 //
 //go:noescape
-func square(x, m *number, k *vector, product *wide, n uint64)
-
-// squareAndPick: x as in square with n = 5, and picked is the entry index of
-// powers, the index below 32 and each lane's own. It reads the whole table,
-// whatever the index.
-//
-//go:noescape
-func squareAndPick(x, m *number, k *vector, product *wide, picked *number, powers *table, index *[lanes]uint8)
+func squareAndMultiply(r *[2]residue, window, squarings uint64)
 
 // multiplyAdd: dst = a*b + c.
 //

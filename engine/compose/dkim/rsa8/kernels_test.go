@@ -43,10 +43,11 @@ func checkKernels(t *testing.T, seed uint64) {
 	r := drawn{mathrand.New(random(seed))}
 	s := newEight().s
 	var a, b, m, c [lanes]*big.Int
+	p := &s.residues[0]
 	for l := range lanes {
 		m[l], a[l], b[l], c[l] = r.odd(primeBits), r.below(bigR), r.below(power2(primeBits)), r.below(bigR)
-		setBig(s.m[:], l, m[l])
-		s.k[l] = negativeInverse(s.m[0][l])
+		setBig(p.m[:], l, m[l])
+		p.k[l] = negativeInverse(p.m[0][l])
 	}
 	load := func(dst *number, from *[lanes]*big.Int) {
 		for l := range lanes {
@@ -54,29 +55,29 @@ func checkKernels(t *testing.T, seed uint64) {
 		}
 	}
 
-	load(&s.base, &a)
+	load(&p.base, &a)
 	load(&s.h, &b)
-	multiply(&s.x, &s.base, &s.h, &s.m, &s.k)
+	multiply(&p.x, &p.base, &s.h, &p.m, &p.k)
 	for l := range lanes {
 		// Below a*b/R + m.
 		bound := new(big.Int).Mul(a[l], b[l])
 		bound.Add(bound.Div(bound, bigR), m[l]).Add(bound, big.NewInt(1))
-		congruent(t, "multiply", s.x[:], l, montgomery(a[l], b[l], m[l], 1040), m[l], bound)
+		congruent(t, "multiply", p.x[:], l, montgomery(a[l], b[l], m[l], 1040), m[l], bound)
 	}
-	aliased := s.base
-	multiply(&aliased, &aliased, &s.h, &s.m, &s.k)
-	if aliased != s.x {
+	aliased := p.base
+	multiply(&aliased, &aliased, &s.h, &p.m, &p.k)
+	if aliased != p.x {
 		t.Fatal("multiply in place gives something else")
 	}
 
-	multiplyAdd(&s.signature, &s.base, &s.h, &s.sq) // sq is zero
+	multiplyAdd(&s.signature, &p.base, &s.h, &s.sq) // sq is zero
 	for l := range lanes {
 		if want := new(big.Int).Mul(a[l], b[l]); toBig(s.signature[:], l).Cmp(want) != 0 {
 			t.Fatalf("multiplyAdd of %x and %x", a[l], b[l])
 		}
 	}
 	load(&s.sq, &c)
-	multiplyAdd(&s.signature, &s.base, &s.h, &s.sq)
+	multiplyAdd(&s.signature, &p.base, &s.h, &s.sq)
 	for l := range lanes {
 		want := new(big.Int).Mul(a[l], b[l])
 		if want.Add(want, c[l]); toBig(s.signature[:], l).Cmp(want) != 0 {
@@ -84,47 +85,7 @@ func checkKernels(t *testing.T, seed uint64) {
 		}
 	}
 
-	for l := range lanes {
-		a[l] = r.below(operand)
-	}
-	n := 1 + r.IntN(6)
-	load(&s.x, &a)
-	square(&s.x, &s.m, &s.k, &s.product, uint64(n))
-	for l := range lanes {
-		want := a[l]
-		for range n {
-			want = montgomery(want, want, m[l], 1040)
-		}
-		congruent(t, "square", s.x[:], l, want, m[l], power2(1025))
-	}
-
-	var wanted [lanes]*big.Int
-	var index [lanes]uint8
-	for l := range lanes {
-		index[l] = uint8(r.IntN(entries))
-	}
-	for i := range entries {
-		for l := range lanes {
-			x := r.below(operand)
-			setBig(s.h[:], l, x)
-			if int(index[l]) == i {
-				wanted[l] = x
-			}
-		}
-		s.powers.set(i, &s.h)
-	}
-	load(&s.x, &a)
-	squareAndPick(&s.x, &s.m, &s.k, &s.product, &s.picked, &s.powers, &index)
-	for l := range lanes {
-		if toBig(s.picked[:], l).Cmp(wanted[l]) != 0 {
-			t.Fatalf("lane %d: another entry than %d was picked", l, index[l])
-		}
-		want := a[l]
-		for range windowBits {
-			want = montgomery(want, want, m[l], 1040)
-		}
-		congruent(t, "squareAndPick", s.x[:], l, want, m[l], power2(1025))
-	}
+	checkPhases(t, r, s)
 
 	for l := range lanes {
 		m[l] = r.odd(8 * modulusBytes)
@@ -142,6 +103,65 @@ func checkKernels(t *testing.T, seed uint64) {
 	multiplyWide(&wideAliased, &wideAliased, &s.signature, &s.n, &s.nk, &s.sum)
 	if wideAliased != s.checked {
 		t.Fatal("multiplyWide in place gives something else")
+	}
+}
+
+// checkPhases checks the kernels that work on both residues.
+func checkPhases(t *testing.T, r drawn, s *scratch) {
+	var x, y, m [2][lanes]*big.Int
+	s.setOne()
+	for i := range s.residues {
+		p := &s.residues[i]
+		for l := range lanes {
+			m[i][l], x[i][l], y[i][l] = r.odd(primeBits), r.below(operand), r.below(operand)
+			setBig(p.m[:], l, m[i][l])
+			p.k[l] = negativeInverse(p.m[0][l])
+			setBig(p.x[:], l, x[i][l])
+			setBig(p.picked[:], l, y[i][l])
+		}
+		p.setInverse(&s.one)
+		for l := range lanes {
+			want := new(big.Int).ModInverse(power2(520), m[i][l])
+			congruent(t, "inverse", p.inverse[:], l, want, m[i][l], new(big.Int).Add(m[i][l], big.NewInt(1)))
+		}
+	}
+	squareAndMultiply(&s.residues, 0, 0)
+	for i := range s.residues {
+		for l := range lanes {
+			congruent(t, "squareAndMultiply, a product", s.residues[i].x[:], l, montgomery(x[i][l], y[i][l], m[i][l], 1040), m[i][l], power2(1026))
+		}
+	}
+
+	var wanted [2][lanes]*big.Int
+	at := r.IntN(windows)
+	for i := range s.residues {
+		p := &s.residues[i]
+		for l := range lanes {
+			setBig(p.x[:], l, x[i][l])
+			p.windows[at][l] = uint8(r.IntN(entries))
+		}
+		for n := range entries {
+			for l := range lanes {
+				entry := r.below(operand)
+				setBig(s.h[:], l, entry)
+				if int(p.windows[at][l]) == n {
+					wanted[i][l] = entry
+				}
+			}
+			p.powers.set(n, &s.h)
+		}
+	}
+	squareAndMultiply(&s.residues, uint64(at), windowBits)
+	for i := range s.residues {
+		p := &s.residues[i]
+		for l := range lanes {
+			want := x[i][l]
+			for range windowBits {
+				want = montgomery(want, want, m[i][l], 1040)
+			}
+			want = montgomery(want, wanted[i][l], m[i][l], 1040)
+			congruent(t, "squareAndMultiply, a window", p.x[:], l, want, m[i][l], power2(1026))
+		}
 	}
 }
 

@@ -38,7 +38,7 @@ type (
 	wide   [modulusDigits]vector
 )
 
-// table is 32 numbers in groups of four digits: squareAndPick reads it group by
+// table is 32 numbers in groups of four digits: squareAndMultiply reads it group by
 // group.
 const (
 	groupDigits = primeDigits / windowBits

@@ -122,7 +122,8 @@ func TestTimingIsIndependentOfSecrets(t *testing.T) {
 	s := e.s
 	keys := testKeys()
 	for l := range lanes {
-		s.setPrime(l, &keys[0].lanes.p)
+		s.residues[0].setPrime(l, &keys[0].lanes.p)
+		s.residues[1].setPrime(l, &keys[0].lanes.q)
 	}
 	randomDigits := func(x []vector) {
 		for j := range x {
@@ -157,7 +158,9 @@ func TestTimingIsIndependentOfSecrets(t *testing.T) {
 					exponents[1][i][l] = uint8(r.IntN(entries))
 				}
 			}
-			s.windows = exponents[class]
+			for i := range s.residues {
+				s.residues[i].windows = exponents[class]
+			}
 		}, e.power},
 		{"message, fixed or random", 20_000, func(class int) {
 			randomDigits(message2[:])
@@ -167,14 +170,16 @@ func TestTimingIsIndependentOfSecrets(t *testing.T) {
 			for l := range lanes {
 				index[1][l] = uint8(r.IntN(entries))
 			}
-			at = class
+			for i := range s.residues {
+				s.residues[i].windows[0] = index[class]
+			}
 		}, func() {
 			for range 10 {
-				squareAndPick(&s.x, &s.m, &s.k, &s.product, &s.picked, &s.powers, &index[at])
+				squareAndMultiply(&s.residues, 0, windowBits)
 			}
 		}},
 		{"number, below or above the modulus", 100_000, func(class int) {
-			x, y = s.m, s.m
+			x, y = s.residues[0].m, s.residues[0].m
 			x[0][0]--
 			y[primeDigits-1][0]++
 			if class == 1 {
@@ -183,7 +188,7 @@ func TestTimingIsIndependentOfSecrets(t *testing.T) {
 		}, func() {
 			for range 20 {
 				y = x
-				subtractIfAtLeast(y[:], s.m[:])
+				subtractIfAtLeast(y[:], s.residues[0].m[:])
 			}
 		}},
 		{"key, random or sparse primes", 20_000, func(class int) { at = class }, func() {

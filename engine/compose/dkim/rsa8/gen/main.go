@@ -1,4 +1,4 @@
-// Command gen writes the assembly of package rsa8: five arithmetic kernels for
+// Command gen writes the assembly of package rsa8: four arithmetic kernels for
 // eight lanes at once, and one that wipes the registers. Run it by
 // "go generate" in the package's directory; a test proves that the file there
 // is what this program writes.
@@ -27,10 +27,11 @@ func generate() []byte {
 	p.raw("")
 	p.raw("//go:build amd64 && !purego")
 	p.raw("")
+	p.raw(`#include "go_asm.h"`)
 	p.raw(`#include "textflag.h"`)
+	one(p)
 	multiply(p)
-	square(p)
-	squareAndPick(p)
+	squareAndMultiply(p)
 	multiplyAdd(p)
 	multiplyWide(p)
 	wipe(p)

@@ -31,12 +31,11 @@ func diagonal(k int) product {
 	return product{k / 2, k / 2, k%2 == 1}
 }
 
-// squared is where the digits of a number are while it is squared again and
-// again: where the reduction leaves them.
-func squared(j int) string { return rotated(stride, j) }
+// squared is where the digits of a number are while it is squared.
+func squared(j int) string { return z(j) }
 
-// zOver is the one register that is neither an accumulator's nor a digit's then.
-const zOver = stride - 1
+// zOver is the one register that is neither a digit's nor an accumulator's then.
+const zOver = digits
 
 // squareHalf squares ten digits, its columns in the order given: four at a time
 // with two accumulators each are eight independent chains. twice, if set, may
@@ -85,21 +84,21 @@ func (p *program) squareHalf(digit func(int) string, order []int, twice, done fu
 	}
 }
 
-// columns computes the 40 columns of a square, to R9, in Karatsuba's manner:
+// columns computes the 40 columns of the square of x, in Karatsuba's manner:
 // with a number in halves, low + high*2^520,
 //
 //	L = low², H = high², S = (low+high)²
 //	square = L + (S-L-H)*2^520 + H*2^1040
 //
 // which is 330 multiply-adds instead of 420. What it takes in additions besides
-// costs less, since those run on other units, too: altogether it saves 3 %. The
+// costs less, since those run on other units, too. The
 // sum low+high may be one bit longer than ten digits; S is then made of the ten
 // digits s and that bit: s² + 2*s*2^520 + 2^1040. Since s has been carried and
 // low and high have not, single columns may come out negative, hence the
 // arithmetic shifts in the reduction.
 func (p *program) columns() {
 	low, high := squared, func(j int) string { return squared(half + j) }
-	place := func(column int) string { return at("R9", column*vector) }
+	place := func(k int) string { return field("columns", k) }
 	var inOrder, inPairs []int
 	for k := range digits {
 		inOrder = append(inOrder, k)
@@ -108,6 +107,10 @@ func (p *program) columns() {
 		inPairs = append(inPairs, k, half+k)
 	}
 
+	p.setMask()
+	for j := range digits {
+		p.op("VMOVDQU64 %s, %s", field("x", j), squared(j))
+	}
 	p.squareHalf(low, inOrder, nil, func(k int, acc string) {
 		p.op("VMOVDQU64 %s, %s", acc, place(k))
 	})
@@ -129,98 +132,66 @@ func (p *program) columns() {
 
 	// Columns k and half+k of S go together, because both want the difference
 	// of column half+k of L and column k of H, and both replace one of them.
-	p.squareHalf(low, inPairs, func(k int, acc string) {
+	both := &program{}
+	both.squareHalf(low, inPairs, func(k int, acc string) {
 		if k >= half {
-			p.op("VPADDQ %s, %[2]s, K1, %[2]s", low(k-half), acc)
+			both.op("VPADDQ %s, %[2]s, K1, %[2]s", low(k-half), acc)
 		}
 	}, func(k int, acc string) {
 		if k < half {
-			p.op("VMOVDQU64 %s, %s", place(half+k), z(zCarry))
-			p.op("VPSUBQ %s, %[2]s, %[2]s", place(digits+k), z(zCarry))
-			p.op("VPADDQ %s, %[2]s, %[2]s", z(zCarry), acc)
-			p.op("VPSUBQ %s, %[2]s, %[2]s", place(k), acc)
+			both.op("VMOVDQU64 %s, %s", place(half+k), z(zCarry))
+			both.op("VPSUBQ %s, %[2]s, %[2]s", place(digits+k), z(zCarry))
+			both.op("VPADDQ %s, %[2]s, %[2]s", z(zCarry), acc)
+			both.op("VPSUBQ %s, %[2]s, %[2]s", place(k), acc)
 		} else {
-			p.op("VPSUBQ %s, %[2]s, %[2]s", z(zCarry), acc)
-			p.op("VPSUBQ %s, %[2]s, %[2]s", place(digits+k), acc)
+			both.op("VPSUBQ %s, %[2]s, %[2]s", z(zCarry), acc)
+			both.op("VPSUBQ %s, %[2]s, %[2]s", place(digits+k), acc)
 		}
-		p.op("VMOVDQU64 %s, %s", acc, place(half+k))
+		both.op("VMOVDQU64 %s, %s", acc, place(half+k))
 	})
-	p.op("VPADDQ %s, %[2]s, %[2]s", place(half+digits), z(zOver))
+	quotient := &program{}
+	quotient.foldQuotient(high(0), high(1))
+	p.merge(both.lines, quotient.lines)
+	p.op("VMOVDQU64 %s, %s", place(half+digits), z(zOver))
+	p.addOne(z(zOver), "K1")
 	p.op("VMOVDQU64 %s, %s", z(zOver), place(half+digits))
 }
 
-// reduceColumns takes the columns at R9 back to 20 digits. Each body of
-// the loop runs the instructions of picks, if any, beside the reduction:
-// picking needs the load units, reducing the multipliers.
-func (p *program) reduceColumns(label string, picks []string) {
+// reduceColumns takes the 30 columns that folding leaves back to the 20 digits of
+// x. The instructions of picks run beside: picking needs the load units, reducing
+// the multipliers.
+func (p *program) reduceColumns(picks []string) {
+	p.setMask()
+	p.op("VMOVDQU64 %s, %s", field("k", 0), z(zK))
 	for j := range window {
-		p.op("VMOVDQU64 %s, %s", at("R9", j*vector), rotated(0, j))
+		p.op("VMOVDQU64 %s, %s", field("columns", half+j), rotated(0, j))
 	}
-	p.op("MOVQ R9, R13")
-	p.op("MOVQ $%d, AX", bodiesInLoop)
 	p.quotient(0)
-	p.raw(label + ":")
-	// Each step computes the quotient of the next.
-	ahead := func(into *program, i int) func(int) {
-		return func(j int) {
-			if j == quotientAt {
-				into.quotient(i + 1)
-			}
-		}
-	}
-	top := func(i int) string { return at("R13", (i+window)*vector) }
+	modulus := func(j int) string { return field("m", j) }
 	body := &program{}
-	for i := range stride {
-		body.reduce(i, ahead(body, i))
-		body.op("VMOVDQU64 %s, %s", top(i), rotated(i, 0))
+	for i := range half - 1 {
+		body.reduce(i, modulus, func(j int) {
+			// Each step computes the quotient of the next.
+			if j == quotientAt {
+				body.quotient(i + 1)
+			}
+		})
+		body.op("VMOVDQU64 %s, %s", field("columns", half+i+window), rotated(i, 0))
 	}
 	p.merge(body.lines, picks)
-	p.turnBack()
-	p.op("ADDQ $%d, R13", stride*vector)
-	p.op("DECQ AX")
+	p.reduceAndCarry(half-1, modulus, func(j int) string { return field("x", j) })
+}
+
+// forBoth runs a phase for one prime (at DI) and then for the other; CX counts
+// phases modulo 2. That the primes take turns matters: what a phase begins with was
+// finished a phase ago; without that the multipliers would wait, for carries at the
+// end of each phase and for memory, a quarter of the time.
+func (p *program) forBoth(label string, phase func()) {
+	p.raw(label + ":")
+	phase()
+	p.op("XCHGQ DI, SI")
+	p.op("XORQ $1, CX")
 	p.raw("\tJNZ " + label)
-	for i := range stride - 1 {
-		p.reduce(i, ahead(p, i))
-		p.op("VMOVDQU64 %s, %s", top(i), rotated(i, 0))
-	}
-	p.reduceAndCarry(stride-1, nil)
-}
-
-// square: x = x^(2^n)/R^(2^n-1) modulo m, x staying in registers between the
-// squarings.
-func square(p *program) {
-	p.function("square", "(x, m *number, k *vector, product *wide, n uint64)", 40)
-	p.op("MOVQ x+0(FP), DI")
-	p.op("MOVQ m+8(FP), CX")
-	p.op("MOVQ k+16(FP), R8")
-	p.op("MOVQ product+24(FP), R9")
-	p.op("MOVQ n+32(FP), BX")
-	p.squareLoop("square", nil, nil, nil)
-	p.end()
-}
-
-// squareLoop squares BX times; before and behind, if set, add to the program
-// around each reduction.
-func (p *program) squareLoop(label string, picks []string, before, behind func()) {
-	p.op("VMOVDQU64 (R8), %s", z(zK))
-	p.setMask()
-	for j := range digits {
-		p.op("VMOVDQU64 %s, %s", at("DI", j*vector), squared(j))
-	}
-	p.raw(label + "Next:")
-	p.columns()
-	if before != nil {
-		before()
-	}
-	p.reduceColumns(label+"Reduce", picks)
-	if behind != nil {
-		behind()
-	}
-	p.op("DECQ BX")
-	p.raw("\tJNZ " + label + "Next")
-	for j := range digits {
-		p.op("VMOVDQU64 %s, %s", squared(j), at("DI", j*vector))
-	}
 }
 
 // The table of powers: windows of five bits, so 32 entries, in groups of four
@@ -234,54 +205,68 @@ const (
 	windowBits = 5
 )
 
-// pick reads the next entries/bodiesInLoop entries of a group, at R11, and keeps
-// the wanted one in the zPick registers: a mask decides, not an address. (Of
-// the instructions that could do this, a masked load into the register would
-// make each load wait for the one before it.)
+// pick reads a group of the table, at R11, and leaves the wanted entry's in the
+// zPick registers: masks decide, not an address. Each entry up to the wanted one
+// replaces the one before it: zIndex is one bit that is doubled after each entry,
+// and lies below 2^52 as long as the wanted entry has not been passed. That takes
+// no constants from memory; the load units are what is scarce here. (Of the
+// instructions that could do this, a masked load into the register would make each
+// load wait for the one before it.)
 func pick() []string {
 	p := &program{}
-	const some = entries / bodiesInLoop
-	for e := range some {
+	for e := range entries {
 		mask := fmt.Sprintf("K%d", 1+e%7)
-		p.op("VPCMPEQQ.BCST %s, %s, %s", at("R10", 8*e), z(zIndex), mask)
+		p.op("VPTESTMQ %s, %s, %s", z(zIndex), z(zMask), mask)
+		p.op("VPADDQ %[1]s, %[1]s, %[1]s", z(zIndex))
 		for d := range groupSize {
 			p.op("VPBLENDMQ %s, %[2]s, %[3]s, %[2]s", at("R11", (e*groupSize+d)*vector), z(zPick+d), mask)
 		}
 	}
-	p.op("ADDQ $%d, R11", some*groupSize*vector)
-	p.op("ADDQ $%d, R10", 8*some)
 	return p.lines
 }
 
-// squareAndPick: five squarings as in square, and picked = table[index], the
-// index each lane's own and secret.
-func squareAndPick(p *program) {
-	p.raw("")
-	for e := range entries {
-		p.raw(fmt.Sprintf("DATA entryNumbers<>+%d(SB)/8, $%d", 8*e, e))
-	}
-	p.raw(fmt.Sprintf("GLOBL entryNumbers<>(SB), RODATA|NOPTR, $%d", 8*entries))
-
-	p.function("squareAndPick", "(x, m *number, k *vector, product *wide, picked *number, powers *table, index *[8]uint8)", 56)
-	p.op("MOVQ x+0(FP), DI")
-	p.op("MOVQ m+8(FP), CX")
-	p.op("MOVQ k+16(FP), R8")
-	p.op("MOVQ product+24(FP), R9")
-	p.op("MOVQ picked+32(FP), R12")
-	p.op("MOVQ powers+40(FP), R11")
-	p.op("MOVQ index+48(FP), DX")
-	p.op("MOVQ $%d, BX", windowBits)
-	p.squareLoop("pick", pick(), func() {
-		p.op("VPMOVZXBQ (DX), %s", z(zIndex))
-		p.op("LEAQ entryNumbers<>(SB), R10")
+// squareAndMultiply: x = x^(2^squarings)*picked for both primes, where five
+// squarings pick what they are followed by. The product goes through the same
+// instructions as the squares from the fold on: with instructions of its own the
+// kernels, 30 KB, threw each other out of the first level cache. So it picks, too:
+// the first group once more.
+func squareAndMultiply(p *program) {
+	p.function("squareAndMultiply", "(r *[2]residue, window, squarings uint64)", 24)
+	p.op("MOVQ r+0(FP), DI")
+	p.op("ADDQ $%d, DI", middle*vector)
+	p.op("LEAQ residue__size(DI), SI")
+	p.op("XORQ CX, CX")
+	p.op("MOVQ window+8(FP), DX")
+	p.op("MOVQ squarings+16(FP), BX")
+	p.op("XORQ R8, R8")
+	p.op("XORQ R9, R9")
+	p.raw("next:")
+	p.op("TESTQ BX, BX")
+	p.raw("\tJZ product")
+	p.forBoth("square", p.columns)
+	p.raw("\tJMP fold")
+	p.forBoth("product", p.productColumns)
+	p.op("XORQ R8, R8")
+	p.op("XORQ R9, R9")
+	p.forBoth("fold", p.fold)
+	p.forBoth("reduce", func() {
+		p.op("VPMOVZXBQ (residue_windows-%d)(DI)(DX*8), %s", middle*vector, z(zIndex))
+		p.op("MOVQ $0x%x, AX", uint64(1)<<51)
+		p.op("VPBROADCASTQ AX, %s", z(zLoad))
+		p.op("VPSRLVQ %s, %s, %[1]s", z(zIndex), z(zLoad))
+		p.op("LEAQ (residue_powers-%d)(DI)(R8*1), R11", middle*vector)
+		p.op("LEAQ (residue_picked-%d)(DI)(R9*1), R12", middle*vector)
 		for d := range groupSize {
 			p.zero(z(zPick + d))
 		}
-	}, func() {
+		p.reduceColumns(pick())
 		for d := range groupSize {
 			p.op("VMOVDQU64 %s, %s", z(zPick+d), at("R12", d*vector))
 		}
-		p.op("ADDQ $%d, R12", groupSize*vector)
 	})
+	p.op("ADDQ $%d, R8", entries*groupSize*vector)
+	p.op("ADDQ $%d, R9", groupSize*vector)
+	p.op("SUBQ $1, BX")
+	p.raw("\tJCC next")
 	p.end()
 }
