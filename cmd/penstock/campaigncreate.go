@@ -63,7 +63,7 @@ Exit codes:
 				if f.quiet {
 					return nil
 				}
-				res, err := patiently(cmd.Context(), func() (*pb.GetCampaignResponse, error) {
+				res, err := patiently(cmd.Context(), uploadPatience, func() (*pb.GetCampaignResponse, error) {
 					return c.GetCampaign(cmd.Context(), &pb.GetCampaignRequest{CampaignId: p.id})
 				})
 				if err != nil {
@@ -164,24 +164,24 @@ func (f *flags) toServer(ctx context.Context, query func(*control.Client) error)
 
 // create asks again when the answer did not come: the same campaign can be
 // created as often as one likes. A server that is not there at all is not waited
-// for.
+// for longer than one takes to start anew.
 func (p *parcel) create(ctx context.Context, c *control.Client) (*pb.CreateCampaignResponse, error) {
 	res, err := c.CreateCampaign(ctx, p.request)
 	if dialled, ok := errors.AsType[*net.OpError](err); ok && dialled.Op == "dial" {
-		return res, err
+		return patiently(ctx, heldPatience, func() (*pb.CreateCampaignResponse, error) { return c.CreateCampaign(ctx, p.request) })
 	}
 	if err == nil || !control.Transient(err) || control.Crowded(err) {
 		return res, err
 	}
-	return patiently(ctx, func() (*pb.CreateCampaignResponse, error) { return c.CreateCampaign(ctx, p.request) })
+	return patiently(ctx, uploadPatience, func() (*pb.CreateCampaignResponse, error) { return c.CreateCampaign(ctx, p.request) })
 }
 
-// patiently calls until there is an answer, or nobody has had one to give for
+// patiently calls until there is an answer, or nobody has had one to give for so
 // long.
-func patiently[T any](ctx context.Context, call func() (T, error)) (T, error) {
+func patiently[T any](ctx context.Context, patience time.Duration, call func() (T, error)) (T, error) {
 	for began := time.Now(); ; {
 		res, err := call()
-		if err == nil || ctx.Err() != nil || !control.Transient(err) || time.Since(began) > uploadPatience {
+		if err == nil || ctx.Err() != nil || !control.Transient(err) || time.Since(began) > patience {
 			return res, err
 		}
 		select {
@@ -213,7 +213,7 @@ func (p *parcel) awaitLoaded(ctx context.Context, c *control.Client, shown *hand
 			return &exit{code: exitStopped, err: fmt.Errorf("campaign %s is being loaded by the process that serves", p.id)}
 		case control.NotFound(err):
 			// It was there from a file, before it was created, and has no intake.
-			_, err := patiently(ctx, func() (*pb.GetCampaignResponse, error) {
+			_, err := patiently(ctx, uploadPatience, func() (*pb.GetCampaignResponse, error) {
 				return c.GetCampaign(ctx, &pb.GetCampaignRequest{CampaignId: p.id})
 			})
 			return err

@@ -57,7 +57,7 @@ func (s *sending) handOver(ctx context.Context, cmd *cobra.Command, cfg *config.
 	case s.quiet:
 		return nil
 	}
-	res, err := patiently(ctx, func() (*pb.GetReportResponse, error) {
+	res, err := patiently(ctx, uploadPatience, func() (*pb.GetReportResponse, error) {
 		return c.GetReport(ctx, &pb.GetReportRequest{CampaignId: p.id})
 	})
 	if err != nil {
