@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
@@ -27,7 +28,6 @@ type faultyRun struct {
 }
 
 func (r *faultyRun) run(disk vfs.FS) error {
-	r.leased, r.acked, r.failed = make(map[Seq]bool), make(map[Seq]State), make(chan struct{})
 	l, err := Open("data", Options{
 		fs: disk, smallLoad: 5, chunkBytes: 300,
 		Durable: func(g []Settlement) {
@@ -74,7 +74,9 @@ func (r *faultyRun) run(disk vfs.FS) error {
 	if err != nil {
 		return err
 	}
+	r.mu.Lock()
 	r.loaded = true
+	r.mu.Unlock()
 	if _, err := c.Resume(context.Background(), day, Retry); err != nil {
 		return err
 	}
@@ -103,6 +105,26 @@ func (r *faultyRun) run(disk vfs.FS) error {
 		// Have Pebble write tables too.
 		return l.guard(l.db.Flush)
 	})
+}
+
+// until runs until the end, or until the ledger has failed and nothing comes back
+// any more: a goroutine that met the failure goes no further, and may hold locks of
+// Pebble that a reader waits for. A process ends then.
+func (r *faultyRun) until(disk vfs.FS) error {
+	r.leased, r.acked, r.failed = make(map[Seq]bool), make(map[Seq]State), make(chan struct{})
+	done := make(chan error, 1)
+	go func() { done <- r.run(disk) }()
+	select {
+	case err := <-done:
+		return err
+	case <-r.failed:
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(2 * time.Second):
+		return errors.New("the ledger has failed, and a reader waits for it")
+	}
 }
 
 // eachOf walks the domains until an error.
@@ -135,7 +157,7 @@ func TestNothingAcknowledgedIsLostWhenAWriteFails(t *testing.T) {
 					return nil
 				})
 				r := faultyRun{segments: kind.segments}
-				err := r.run(errorfs.Wrap(disk, inject))
+				err := r.until(errorfs.Wrap(disk, inject))
 				fired := left.Load() <= 0
 				if !fired {
 					if err != nil {
@@ -159,13 +181,16 @@ func TestNothingAcknowledgedIsLostWhenAWriteFails(t *testing.T) {
 // check opens what survived.
 func (r *faultyRun) check(t *testing.T, at int64, disk vfs.FS) {
 	t.Helper()
+	r.mu.Lock()
+	loaded := r.loaded
+	r.mu.Unlock()
 	l, err := Open("data", Options{fs: disk})
 	if err != nil {
 		t.Fatalf("fault %d: open after it: %v", at, err)
 	}
 	defer l.Close()
 	c, err := l.Campaign("c")
-	if errors.Is(err, ErrNoCampaign) && !r.loaded {
+	if errors.Is(err, ErrNoCampaign) && !loaded {
 		return
 	}
 	if err != nil {
@@ -173,7 +198,7 @@ func (r *faultyRun) check(t *testing.T, at int64, disk vfs.FS) {
 	}
 	resume(t, c, day, Hold)
 	verify(t, l)
-	if c.Totals().Streaming && r.segments && !r.loaded {
+	if c.Totals().Streaming && r.segments && !loaded {
 		if n := c.Totals().Rows; n != 21 {
 			t.Errorf("fault %d: %d rows of the first segment's 21", at, n)
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/sstable"
@@ -28,8 +29,13 @@ func (l *Ledger) pebbleOptions() *pebble.Options {
 		WALBytesPerSync:             0,
 		Logger:                      pebbleLog{l},
 		EventListener: &pebble.EventListener{
-			// Pebble would try again without end, and stall writes in the end.
-			BackgroundError: l.writer.fail,
+			// Pebble would try again without end or pause, and stall writes in the
+			// end. The ledger has failed then, and waits for the process to end:
+			// the pause keeps it from taking a core for that long.
+			BackgroundError: func(err error) {
+				l.writer.fail(err)
+				time.Sleep(10 * time.Millisecond)
+			},
 		},
 	}
 	o.Levels[0].BlockSize = 16 << 10
